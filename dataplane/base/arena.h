@@ -1,0 +1,58 @@
+// Memory that is freed all at once, at the end of an exchange.
+#ifndef DATAPLANE_BASE_ARENA_H_
+#define DATAPLANE_BASE_ARENA_H_
+
+#include <cstddef>
+#include <initializer_list>
+#include <new>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace portico::base {
+
+// A bump allocator. Nothing is destroyed: only trivially destructible things go
+// in. The first block is inline; Reset() keeps one more block for reuse, so that
+// in steady state the general heap is not touched. Not thread-safe.
+class Arena {
+ public:
+  Arena() = default;
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  void* Allocate(size_t size, size_t alignment = alignof(std::max_align_t));
+
+  template <typename T, typename... Args>
+  T* New(Args&&... args) {
+    static_assert(std::is_trivially_destructible_v<T>);
+    return ::new (Allocate(sizeof(T), alignof(T))) T{std::forward<Args>(args)...};
+  }
+  template <typename T>
+  T* NewArray(size_t count) {
+    static_assert(std::is_trivially_destructible_v<T>);
+    return ::new (Allocate(sizeof(T) * count, alignof(T))) T[count]();
+  }
+  // A copy that lives as long as the arena's content.
+  std::string_view Copy(std::string_view text);
+  std::string_view Concat(std::initializer_list<std::string_view> parts);
+
+  // Forgets everything.
+  void Reset();
+  size_t bytes_used() const { return used_; }
+
+ private:
+  struct Block;
+  static constexpr size_t kInline = 2048;
+  Block* AddBlock(size_t size);
+
+  alignas(std::max_align_t) char inline_[kInline];
+  char* next_ = inline_;
+  char* limit_ = inline_ + kInline;
+  Block* blocks_ = nullptr;
+  size_t used_ = 0;
+};
+
+}  // namespace portico::base
+
+#endif  // DATAPLANE_BASE_ARENA_H_

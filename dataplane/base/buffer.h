@@ -1,0 +1,82 @@
+// Fixed blocks of memory that bytes are received into and sent from.
+#ifndef DATAPLANE_BASE_BUFFER_H_
+#define DATAPLANE_BASE_BUFFER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace portico::base {
+
+class BufferPool;
+
+// A counted reference to one block. Blocks belong to one worker: the count is
+// not atomic, and no Buffer may leave its thread. Moving is free; Share() makes a
+// second reference. The block returns to its pool with the last one. A block that
+// is shared must not be written to.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { Reset(); }
+
+  explicit operator bool() const { return block_ != nullptr; }
+  Buffer Share() const;
+  void Reset();
+
+  char* data();
+  const char* data() const;
+  size_t capacity() const;
+  // Bytes in use, from data() on. Set by who fills it.
+  size_t size() const;
+  void set_size(size_t size);
+  std::string_view view() const { return {data(), size()}; }
+
+ private:
+  friend class BufferPool;
+  struct Block;
+  explicit Buffer(Block* block) : block_(block) {}
+  Block* block_ = nullptr;
+};
+
+// Blocks of two sizes for one worker, kept for reuse up to a bound. Not
+// thread-safe. Must outlive its buffers (checked: aborts if any is live).
+class BufferPool {
+ public:
+  static constexpr size_t kSmall = 16 * 1024;
+  static constexpr size_t kLarge = 64 * 1024;
+
+  // `max_idle_bytes`: free blocks kept for reuse; beyond that they are freed.
+  explicit BufferPool(size_t max_idle_bytes = 64 << 20);
+  ~BufferPool();
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  // A block of at least `size` bytes, size() == 0. Sizes above kLarge come from
+  // the general heap and are not kept.
+  Buffer Allocate(size_t size = kSmall);
+
+  // Blocks handed out and not yet returned.
+  size_t live() const;
+  size_t live_bytes() const;
+
+ private:
+  friend class Buffer;
+  void Return(Buffer::Block* block);
+  struct FreeList {
+    Buffer::Block* head = nullptr;
+  };
+  FreeList small_, large_;
+  size_t max_idle_bytes_;
+  size_t idle_bytes_ = 0;
+  size_t live_ = 0;
+  size_t live_bytes_ = 0;
+};
+
+}  // namespace portico::base
+
+#endif  // DATAPLANE_BASE_BUFFER_H_

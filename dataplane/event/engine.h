@@ -1,0 +1,45 @@
+// The kernel's side of a loop. epoll_engine implements it; io_uring can.
+#ifndef DATAPLANE_EVENT_ENGINE_H_
+#define DATAPLANE_EVENT_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "dataplane/event/operation.h"
+
+namespace portico::event {
+
+// Not thread-safe but for Wake(). At most one receive, one send and one hang-up
+// watch are pending per socket.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual void StartReceive(ReceiveOperation& op) = 0;
+  virtual void StartSend(SendOperation& op) = 0;
+  virtual void StartAccept(AcceptOperation& op) = 0;
+  virtual void StartConnect(ConnectOperation& op) = 0;
+  virtual void StartHangUpWatch(HangUpOperation& op) = 0;
+
+  // Asks a pending operation to end; it completes from the loop, with -ECANCELED
+  // or, if it was faster, its result.
+  virtual void Cancel(Operation& op) = 0;
+
+  // Forgets a socket of which nothing is pending, and closes it.
+  virtual void Close(int fd) = 0;
+
+  // Waits at most `timeout_nanos` (negative: for ever, 0: not at all) for
+  // completions and delivers them.
+  virtual void Poll(int64_t timeout_nanos) = 0;
+
+  // Ends a Poll() that waits, now or the next one. Thread-safe.
+  virtual void Wake() = 0;
+};
+
+// Errors: ResourceExhausted when the kernel gives no descriptor.
+absl::StatusOr<std::unique_ptr<Engine>> CreateEpollEngine();
+
+}  // namespace portico::event
+
+#endif  // DATAPLANE_EVENT_ENGINE_H_

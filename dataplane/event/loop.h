@@ -1,0 +1,73 @@
+// One worker's loop: completions, timers, posted work.
+#ifndef DATAPLANE_EVENT_LOOP_H_
+#define DATAPLANE_EVENT_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "dataplane/base/buffer.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/event/engine.h"
+#include "dataplane/event/timer.h"
+
+namespace portico::event {
+
+class Loop {
+ public:
+  // `clock` and `engine` outlive or are owned by the loop.
+  Loop(std::unique_ptr<Engine> engine, const base::Clock& clock);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Runs until Stop(). RunOnce() makes one turn, waiting at most
+  // `max_wait_nanos`; tests drive the loop with it.
+  void Run();
+  void RunOnce(int64_t max_wait_nanos);
+
+  // Thread-safe. Run() returns after the current turn.
+  void Stop();
+  // Thread-safe. Runs `work` on the loop's thread, in order of posting.
+  void Post(std::function<void()> work);
+
+  // Loop's thread only. Runs `handle.resume()` later in this turn; how a
+  // coroutine is resumed without growing somebody else's stack.
+  void Defer(std::coroutine_handle<> handle);
+
+  // Read once a turn, so equal within one.
+  base::MonotonicNanos now() const { return now_; }
+  base::UnixNanos unix_now() const { return unix_now_; }
+
+  Engine& engine() { return *engine_; }
+  TimerWheel& timers() { return timers_; }
+  // Clients and upstreams draw from different pools, so that waiting requests
+  // cannot hold what responses need.
+  base::BufferPool& downstream_buffers() { return downstream_buffers_; }
+  base::BufferPool& upstream_buffers() { return upstream_buffers_; }
+
+ private:
+  void ReadClock();
+  void RunPosted();
+  void RunDeferred();
+
+  base::BufferPool downstream_buffers_;
+  base::BufferPool upstream_buffers_;
+  std::unique_ptr<Engine> engine_;
+  const base::Clock& clock_;
+  TimerWheel timers_;
+  base::MonotonicNanos now_ = 0;
+  base::UnixNanos unix_now_ = 0;
+  std::vector<std::coroutine_handle<>> deferred_;
+
+  absl::Mutex mutex_;
+  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace portico::event
+
+#endif  // DATAPLANE_EVENT_LOOP_H_

@@ -1,0 +1,72 @@
+// Timers of one loop.
+#ifndef DATAPLANE_EVENT_TIMER_H_
+#define DATAPLANE_EVENT_TIMER_H_
+
+#include <cstdint>
+
+#include "dataplane/base/clock.h"
+
+namespace portico::event {
+
+class TimerWheel;
+
+// Lives in the object that waits. Destroying an armed timer disarms it.
+class Timer {
+ public:
+  using Callback = void (*)(Timer& timer);
+  Timer() = default;
+  ~Timer();
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  bool armed() const { return wheel_ != nullptr; }
+
+  // Set before arming. Called once from the loop; the timer is then disarmed and
+  // may be armed again or destroyed.
+  Callback on_fire = nullptr;
+  void* context = nullptr;
+
+ private:
+  friend class TimerWheel;
+  TimerWheel* wheel_ = nullptr;
+  Timer* next_ = nullptr;
+  Timer* previous_ = nullptr;
+  base::MonotonicNanos deadline_ = 0;
+};
+
+// A hashed wheel with millisecond ticks: arming and disarming cost O(1). A timer
+// never fires early, and at most one tick (1 ms) plus the loop's delay late.
+class TimerWheel {
+ public:
+  TimerWheel();
+  ~TimerWheel();
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+
+  // Arms, or moves an armed timer. A deadline in the past fires in the next turn.
+  void Arm(Timer& timer, base::MonotonicNanos deadline);
+  void Disarm(Timer& timer);
+
+  // Fires everything due.
+  void Advance(base::MonotonicNanos now);
+  // How long the loop may wait: nanoseconds until the next timer may be due,
+  // negative if none is armed. May be early, never late.
+  int64_t NanosUntilNext(base::MonotonicNanos now) const;
+  size_t armed() const { return armed_; }
+
+ private:
+  // Four levels of 64 slots: 1 ms, 64 ms, 4 s, 262 s.
+  static constexpr int kLevels = 4;
+  static constexpr int kSlots = 64;
+  Timer* slots_[kLevels][kSlots] = {};
+  uint64_t occupied_[kLevels] = {};
+  int64_t current_tick_ = -1;
+  size_t armed_ = 0;
+
+  void Insert(Timer& timer);
+  void Unlink(Timer& timer);
+};
+
+}  // namespace portico::event
+
+#endif  // DATAPLANE_EVENT_TIMER_H_

@@ -1,0 +1,78 @@
+// Header fields as slices.
+#ifndef DATAPLANE_HTTP_HEADERS_H_
+#define DATAPLANE_HTTP_HEADERS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/base/arena.h"
+
+namespace portico::http {
+
+// Fields that Portico itself looks at, interned while parsing so that finding
+// one compares integers. The names in lower case are in headers.cc.
+enum class HeaderId : uint8_t {
+  kOther = 0,
+  kAccept, kAcceptEncoding, kAuthorization, kCacheControl, kConnection, kContentLength, kContentType, kCookie,
+  kDate, kExpect, kForwarded, kGrpcStatus, kGrpcTimeout, kHost, kKeepAlive, kLocation, kOrigin,
+  kProxyAuthenticate, kProxyAuthorization, kProxyConnection, kRateLimit, kRateLimitPolicy, kRetryAfter,
+  kServer, kSetCookie, kTe, kTraceparent, kTracestate, kTrailer, kTransferEncoding, kUpgrade, kUserAgent, kVia,
+  kWwwAuthenticate, kXApiKey, kXForwardedFor, kXForwardedHost, kXForwardedProto, kXRequestId,
+  kCount
+};
+
+// kOther if not one of them. Compares without case.
+HeaderId LookUpHeader(std::string_view name);
+std::string_view HeaderName(HeaderId id);  // lower case
+bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+
+// Name as received (any case); removed fields have an empty name.
+struct HeaderField {
+  std::string_view name;
+  std::string_view value;
+  HeaderId id = HeaderId::kOther;
+};
+
+// The fields of one message, in order. Names and values point to memory that
+// lives as long as the message: the receive buffer or the arena. Grows in the
+// arena.
+class HeaderList {
+ public:
+  explicit HeaderList(base::Arena& arena) : arena_(&arena) {}
+
+  // No copies: `name` and `value` must live as long as the list.
+  void Add(HeaderId id, std::string_view value);
+  void Add(std::string_view name, std::string_view value);
+  // Replaces all of that name (adds one if there was none).
+  void Set(HeaderId id, std::string_view value);
+  void Set(std::string_view name, std::string_view value);
+  // Returns how many were removed.
+  size_t Remove(HeaderId id);
+  size_t Remove(std::string_view name);
+
+  // First value; nullptr if absent.
+  const HeaderField* Find(HeaderId id) const;
+  const HeaderField* Find(std::string_view name) const;
+  size_t Count(HeaderId id) const;
+
+  // Includes removed ones: skip fields with an empty name.
+  HeaderField* begin() { return fields_; }
+  HeaderField* end() { return fields_ + size_; }
+  const HeaderField* begin() const { return fields_; }
+  const HeaderField* end() const { return fields_ + size_; }
+  size_t size() const { return size_; }
+  void Clear() { size_ = 0; fields_ = nullptr; capacity_ = 0; }
+  base::Arena& arena() const { return *arena_; }
+
+ private:
+  void Push(HeaderField field);
+  base::Arena* arena_;
+  HeaderField* fields_ = nullptr;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace portico::http
+
+#endif  // DATAPLANE_HTTP_HEADERS_H_

@@ -1,0 +1,71 @@
+// Requests and responses, whatever version carried them.
+#ifndef DATAPLANE_HTTP_MESSAGE_H_
+#define DATAPLANE_HTTP_MESSAGE_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/buffer.h"
+#include "dataplane/http/headers.h"
+
+namespace portico::http {
+
+enum class Method : uint8_t { kOther, kGet, kHead, kPost, kPut, kDelete, kConnect, kOptions, kTrace, kPatch };
+Method LookUpMethod(std::string_view text);  // case-sensitive, RFC 9110 section 9.1
+bool IsIdempotent(Method method);            // RFC 9110 section 9.2.2
+
+enum class Version : uint8_t { kHttp10, kHttp11, kHttp2 };
+
+// How a body's end is known.
+enum class BodyKind : uint8_t { kNone, kLength, kChunked, kUntilClose };
+
+// Slices point into the connection's receive buffer or into the arena, and live
+// until the exchange ends.
+struct RequestHead {
+  explicit RequestHead(base::Arena& arena) : headers(arena) {}
+  Method method = Method::kOther;
+  std::string_view method_text;
+  // As received, in origin-form: path and query ("/a%20b?x=1"), or "*".
+  std::string_view target;
+  // Canonical path (dot segments removed, unreserved characters decoded,
+  // percent-encodings in upper case) used by match, policies and upstream alike;
+  // and the query without "?", as received.
+  std::string_view path;
+  std::string_view query;
+  bool has_query = false;
+  // Host field or absolute-form authority, lower case, as received with port.
+  std::string_view authority;
+  // Without port.
+  std::string_view host;
+  Version version = Version::kHttp11;
+  BodyKind body = BodyKind::kNone;
+  uint64_t content_length = 0;  // with kLength
+  bool expect_continue = false;
+  HeaderList headers;
+};
+
+struct ResponseHead {
+  explicit ResponseHead(base::Arena& arena) : headers(arena) {}
+  int status = 0;
+  std::string_view reason;  // As received; empty: the standard one is used.
+  Version version = Version::kHttp11;
+  BodyKind body = BodyKind::kNone;
+  uint64_t content_length = 0;  // with kLength
+  HeaderList headers;
+};
+
+// The standard reason phrase (RFC 9110 section 15); "Unknown" if there is none.
+std::string_view ReasonPhrase(int status);
+
+// A piece of a body. `bytes` lives in `owner` (or, without an owner, longer than
+// the exchange). `end`: nothing follows; the last piece may be empty.
+struct BodyChunk {
+  base::Buffer owner;
+  std::string_view bytes;
+  bool end = false;
+};
+
+}  // namespace portico::http
+
+#endif  // DATAPLANE_HTTP_MESSAGE_H_

@@ -1,0 +1,76 @@
+// One exchange on a connection, for either role and any HTTP version: what the
+// proxy's story of a request is written against. Pull, not push: the reader asks,
+// which is how back-pressure reaches the peer.
+#ifndef DATAPLANE_HTTP_STREAM_H_
+#define DATAPLANE_HTTP_STREAM_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/task.h"
+#include "dataplane/http/message.h"
+
+namespace portico::http {
+
+// The downstream side of an exchange: an HTTP/1.1 request or an HTTP/2 stream.
+// Error codes of all functions: Cancelled (the client left), DeadlineExceeded
+// (idle or exchange deadline), InvalidArgument (bad framing: answer 400),
+// ResourceExhausted (a body over its limit: answer 413), Unavailable (I/O).
+class ServerStream {
+ public:
+  virtual ~ServerStream() = default;
+
+  // The policies edit it in place.
+  virtual RequestHead& request() = 0;
+  virtual base::Arena& arena() = 0;
+
+  // Limits the request body; called before the first ReadBody().
+  virtual void LimitBody(uint64_t max_bytes) = 0;
+
+  // The next piece, as soon as at least one byte or the end is there. Sends "100
+  // Continue" first if the client waits for it and nothing was sent yet.
+  virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
+
+  // Sends the head and, in the same write, the first piece of the body. Adds what
+  // the framing needs (Connection, Transfer-Encoding, Date if absent); the caller
+  // sets Content-Length through `body`. HEAD responses and 204/304 send no body.
+  virtual event::Task<absl::Status> SendHead(const ResponseHead& head, BodyChunk first) = 0;
+  // Completes when the piece is taken by the transport: this is the watermark.
+  virtual event::Task<absl::Status> SendBody(BodyChunk chunk) = 0;
+
+  // Ends the exchange without a complete response; the client must see that it is
+  // not complete (h1: connection reset or closed; h2: RST_STREAM).
+  virtual void Abort() = 0;
+
+  // What waits on this side, requested when the client leaves. Policies and the
+  // upstream side of the exchange link into it too.
+  virtual event::CancelScope& scope() = 0;
+
+  // Bytes for the access log.
+  virtual uint64_t request_body_bytes() const = 0;
+  virtual uint64_t response_body_bytes() const = 0;
+};
+
+// The upstream side. Errors: Unavailable (reset or closed; `unprocessed()` tells
+// whether sending again is safe), InvalidArgument (bad framing: answer 502),
+// ResourceExhausted (head too large: 502), DeadlineExceeded, Cancelled.
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+
+  // Sends the request as `head` says: method, target, Host, fields; framing is
+  // added from head.body.
+  virtual event::Task<absl::Status> SendHead(const RequestHead& head, BodyChunk first) = 0;
+  virtual event::Task<absl::Status> SendBody(BodyChunk chunk) = 0;
+  // The final response head; 1xx are skipped (100) or dropped.
+  virtual event::Task<absl::StatusOr<ResponseHead*>> ReadHead() = 0;
+  virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
+
+  // True when the peer provably did not act on the request: the connection was
+  // reused and ended before the first byte of a response.
+  virtual bool unprocessed() const = 0;
+};
+
+}  // namespace portico::http
+
+#endif  // DATAPLANE_HTTP_STREAM_H_

@@ -1,0 +1,56 @@
+// A connection as two directions of bytes: TCP now, TLS over TCP the same.
+#ifndef DATAPLANE_NET_BYTE_STREAM_H_
+#define DATAPLANE_NET_BYTE_STREAM_H_
+
+#include <memory>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/base/buffer.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/event/operation.h"
+#include "dataplane/net/address.h"
+
+namespace portico::net {
+
+// Completion-based, like event::Engine: at most one receive, one send and one
+// hang-up watch pending at a time. Implementations set `fd` of the operations.
+// Owned by one worker. Destroy only when nothing is pending.
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  virtual void StartReceive(event::ReceiveOperation& op) = 0;
+  virtual void StartSend(event::SendOperation& op) = 0;
+  virtual void StartHangUpWatch(event::HangUpOperation& op) = 0;
+  virtual void Cancel(event::Operation& op) = 0;
+  // Sends end-of-stream; receiving goes on.
+  virtual void ShutdownWrite() = 0;
+  // Makes the peer see a reset instead of an orderly end.
+  virtual void Abort() = 0;
+  virtual SocketAddress peer() const = 0;
+  virtual SocketAddress local() const = 0;
+};
+
+// Takes ownership of a connected socket; closes it in the destructor.
+std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd);
+
+// Awaitables (COROUTINES.md rules): construct as a named local, then co_await it;
+// they link into `scope` while they wait and resume with the scope's reason when
+// it was requested. Used by downstream/ and upstream/ code.
+//
+//   net::Receive receive(stream, scope, pool);
+//   absl::StatusOr<base::Buffer> bytes = co_await receive;   // empty Buffer: end of stream
+//   net::Send send(stream, scope);  send.Add(view); ...
+//   absl::Status sent = co_await send;
+//   net::Connect connect(loop, scope, address);
+//   absl::StatusOr<std::unique_ptr<ByteStream>> stream = co_await connect;
+//
+// Error codes: Unavailable (reset, closed, refused, unreachable; the message
+// names the errno), DeadlineExceeded / Cancelled (the scope's reason),
+// ResourceExhausted (no descriptor or memory).
+
+}  // namespace portico::net
+
+#endif  // DATAPLANE_NET_BYTE_STREAM_H_
