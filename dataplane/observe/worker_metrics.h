@@ -1,0 +1,72 @@
+// Counters of one worker: plain arrays, written by one thread.
+#ifndef DATAPLANE_OBSERVE_WORKER_METRICS_H_
+#define DATAPLANE_OBSERVE_WORKER_METRICS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/observe/metric_ids.h"
+
+namespace portico::observe {
+
+// A counter that one thread adds to and others read: a relaxed load and store, no
+// locked instruction.
+class Counter {
+ public:
+  void Add(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void Subtract(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// One finished exchange.
+struct ExchangeRecord {
+  RouteId route;        // {0} without a route
+  bool has_route = false;
+  UpstreamId upstream;  // {0} without an upstream
+  bool has_upstream = false;
+  int status = 0;              // 0: the client left before a response
+  std::string_view reason;     // Local replies and failures; empty for a proxied response
+  int64_t duration_nanos = 0;          // First byte of the head to the last of the response
+  int64_t upstream_duration_nanos = 0;  // Sent to response head; 0 without
+  uint64_t request_bytes = 0, response_bytes = 0;  // Bodies
+};
+
+// Per worker. The writer functions are for the worker's thread; the readers
+// belong to the collector and may run on any thread. Chunks for route and
+// upstream places are allocated on first use and published atomically.
+class WorkerMetrics {
+ public:
+  WorkerMetrics();
+  ~WorkerMetrics();
+  WorkerMetrics(const WorkerMetrics&) = delete;
+  WorkerMetrics& operator=(const WorkerMetrics&) = delete;
+
+  void Record(const ExchangeRecord& exchange);
+
+  Counter downstream_connections_total, downstream_connections_closed_total;
+  Counter upstream_connections_total, upstream_connections_closed_total, upstream_connect_failures_total;
+  Counter requests_active_started, requests_active_finished;
+  Counter retries_total, retries_refused_total;
+  Counter outlier_ejections_total;
+  Counter jwt_cache_hits_total, jwt_cache_misses_total;
+  Counter access_log_dropped_total;
+  // By small fixed list of reasons, see protocol_errors.h or reasons.h.
+  void ProtocolError(std::string_view reason);
+
+ private:
+  friend class MetricsCollector;
+  struct Tables;
+  Tables* tables_;
+};
+
+}  // namespace portico::observe
+
+#endif  // DATAPLANE_OBSERVE_WORKER_METRICS_H_

@@ -1,0 +1,130 @@
+// One revision, compiled: what all workers serve from.
+#ifndef DATAPLANE_SNAPSHOT_SNAPSHOT_H_
+#define DATAPLANE_SNAPSHOT_SNAPSHOT_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "api/portico/v1/resource.pb.h"
+#include "api/resource/resource.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/net/address.h"
+#include "dataplane/observe/metric_ids.h"
+#include "dataplane/routing/matcher.h"
+#include "dataplane/snapshot/policy.h"
+
+namespace portico::snapshot {
+
+// An Upstream, compiled. The same object is in successive snapshots as long as
+// the resource's hash stays: workers key their pools by its address.
+struct UpstreamEntry {
+  struct Endpoint {
+    net::SocketAddress address;
+    uint32_t weight = 1;
+  };
+  std::string name;
+  api::Digest hash{};
+  std::vector<Endpoint> endpoints;
+  bool least_request = false;
+  int64_t connect_timeout_nanos = 0;
+  int64_t idle_timeout_nanos = 0;
+  uint32_t max_connections = 0, max_pending_requests = 0, max_requests = 0;
+  bool outlier_enabled = true;
+  uint32_t outlier_failures = 0;
+  int64_t outlier_base_ejection_nanos = 0;
+  uint32_t outlier_max_percent = 0;
+  observe::UpstreamId metric_id;
+};
+
+// A Route, compiled; shared by successive snapshots while nothing it uses changes.
+struct RouteEntry {
+  struct Target {
+    std::shared_ptr<const UpstreamEntry> upstream;
+    // Sum of the weights up to and including this one.
+    uint32_t cumulative_weight = 0;
+  };
+  std::string name;
+  api::StoredResourcePtr resource;
+  std::vector<Target> targets;  // Empty with a direct response.
+  bool has_respond = false;
+  int respond_status = 0;
+  std::string respond_body;
+  std::string respond_content_type;
+  // Rewrites; empty: unchanged. `match_prefix` is what `rewrite_prefix` replaces.
+  bool has_rewrite_prefix = false;
+  std::string match_prefix;
+  std::string rewrite_prefix;
+  std::string rewrite_host;
+  int64_t timeout_nanos = 0;
+  uint64_t max_body_bytes = 0;  // 0: the listener's
+  uint32_t attempts = 2;
+  std::array<std::shared_ptr<const Policy>, kPolicyCount> policies;
+  observe::RouteId metric_id;
+};
+
+struct ListenerEntry {
+  std::string name;
+  api::Digest hash{};
+  net::SocketAddress address;
+  bool proxy_protocol = false;
+  std::vector<net::CidrRange> trusted_hops;
+  uint32_t max_header_bytes = 0, max_header_count = 0, max_requests_per_connection = 0;
+  uint64_t max_body_bytes = 0;  // 0: no limit
+  int64_t header_timeout_nanos = 0, stream_idle_timeout_nanos = 0, idle_timeout_nanos = 0;
+  std::string access_log;  // AccessLog resource's name; empty: none
+};
+
+struct AccessLogEntry {
+  std::string name;
+  std::string path;  // absolute, or "stdout"
+  std::vector<std::string> request_headers, response_headers;  // lower case
+};
+
+// Immutable. Workers hold it by shared_ptr; an exchange pins it.
+class Snapshot {
+ public:
+  uint64_t revision = 0;
+  api::Digest checksum{};
+  base::UnixNanos built_at = 0;
+  api::ResourceSet resources;
+  std::vector<std::shared_ptr<const ListenerEntry>> listeners;
+  std::vector<std::shared_ptr<const AccessLogEntry>> access_logs;
+
+  // The route for a request on the named listener; nullptr if none matches.
+  const RouteEntry* Match(const ListenerEntry& listener, const http::RequestHead& request) const;
+
+  // Filled by the builder.
+  std::vector<std::shared_ptr<const RouteEntry>> routes;
+  std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>> matchers;  // by listener name
+};
+
+// Compiles revisions. Owned by one thread. All or nothing: on error the previous
+// snapshot stays.
+class SnapshotBuilder {
+ public:
+  // `ids` gives routes and upstreams their places in the workers' metric arrays.
+  SnapshotBuilder(PolicyBuilders builders, observe::MetricIds& ids, const base::Clock& clock);
+  ~SnapshotBuilder();
+
+  // Validates (api::Validate, or ValidateChange against the last built set) and
+  // compiles `resources`. Unchanged entries are shared with the last built
+  // snapshot. On refusal `violations` says why and the status is
+  // InvalidArgument.
+  absl::StatusOr<std::shared_ptr<const Snapshot>> Build(uint64_t revision, api::ResourceSet resources,
+                                                        std::vector<v1::Violation>& violations);
+
+  // For a new worker.
+  PolicyWorkerStates MakeWorkerStates() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace portico::snapshot
+
+#endif  // DATAPLANE_SNAPSHOT_SNAPSHOT_H_
