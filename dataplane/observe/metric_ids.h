@@ -3,15 +3,18 @@
 #define DATAPLANE_OBSERVE_METRIC_IDS_H_
 
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 
 namespace portico::observe {
+
+// How many names the workers' tables can hold.
+inline constexpr uint32_t kMaxRoutes = (1u << 18) - 1;
+inline constexpr uint32_t kMaxUpstreams = (1u << 14) - 1;
 
 // 0 is the overflow place: what came after the cap is counted together, under the
 // label value "_overflow".
@@ -27,7 +30,8 @@ struct UpstreamId {
 // scraped, never for a request.
 class MetricIds {
  public:
-  // At most so many names each; RouteId index < max_routes + 1.
+  // At most so many names each; RouteId index < max_routes + 1. Both are capped
+  // by kMaxRoutes and kMaxUpstreams, the size of the workers' tables.
   MetricIds(uint32_t max_routes, uint32_t max_upstreams);
 
   RouteId Route(std::string_view name);
@@ -41,10 +45,12 @@ class MetricIds {
     absl::flat_hash_map<std::string, uint32_t> index;
   };
   static uint32_t Get(Table& table, std::string_view name, uint32_t max);
+
   const uint32_t max_routes_, max_upstreams_;
-  mutable absl::Mutex mutex_;
-  Table routes_ ABSL_GUARDED_BY(mutex_);
-  Table upstreams_ ABSL_GUARDED_BY(mutex_);
+
+  mutable std::mutex mutex_;  // Guards what follows.
+  Table routes_;
+  Table upstreams_;
 };
 
 }  // namespace portico::observe
