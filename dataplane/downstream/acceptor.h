@@ -1,0 +1,92 @@
+// Accepts connections of one listening socket on one worker and holds them.
+#ifndef DATAPLANE_DOWNSTREAM_ACCEPTOR_H_
+#define DATAPLANE_DOWNSTREAM_ACCEPTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "dataplane/downstream/connection.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/event/operation.h"
+#include "dataplane/event/task.h"
+#include "dataplane/event/timer.h"
+#include "dataplane/http/h1_writer.h"
+#include "dataplane/http/handler.h"
+#include "dataplane/net/byte_stream.h"
+
+namespace portico::downstream {
+
+struct AcceptorOptions {
+  uint32_t listener_id = 0;
+  std::string listener_name;
+  ConnectionOptions connection;
+  // Connections open at once on this worker; above, new ones are closed at once.
+  // 0: no limit.
+  uint32_t max_connections = 0;
+};
+
+// Owned by one worker; everything on its thread. Life: Start(), then Drain() or
+// ForceClose(), run the loop until ended(), destroy.
+class Acceptor final : public ConnectionOwner {
+ public:
+  // Takes `listen_fd`, a listening non-blocking socket. `loop`, `handler` and
+  // `observer` outlive it.
+  Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, http::ExchangeHandler& handler,
+           ConnectionObserver& observer);
+  // Aborts unless ended() or never started.
+  ~Acceptor() override;
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+  void Start();
+  // New limits, for connections accepted from now on.
+  void SetConnectionOptions(const ConnectionOptions& options) { options_.connection = options; }
+  // Ends accepting; connections that are open stay as they are.
+  void StopAccepting();
+  // Also lets every connection end at its next rest.
+  void Drain();
+  // Also ends every connection now.
+  void ForceClose(const absl::Status& reason);
+  // Nothing is accepted and no connection is left.
+  bool ended() const { return !accepting_ && !accept_.pending() && count_ == 0; }
+
+  size_t connections() const { return count_; }
+  // Those with no exchange. Walks the list.
+  size_t idle_connections() const;
+  uint64_t accepted() const { return accepted_; }
+
+  void OnConnectionEnded(ServerConnection& connection) override;
+
+ private:
+  static void OnAccept(event::Operation& op);
+  static void OnRetry(event::Timer& timer);
+  void Accepted(int fd);
+  void AcceptNext();
+  void CloseListenSocket();
+
+  // Constant after construction.
+  event::Loop& loop_;
+  http::ExchangeHandler& handler_;
+  ConnectionObserver& observer_;
+
+  // Owned by this worker.
+  AcceptorOptions options_;
+  int listen_fd_;
+  bool accepting_ = false;
+  bool draining_ = false;
+  event::AcceptOperation accept_;
+  // Armed while there are no descriptors.
+  event::Timer retry_;
+  http::DateCache date_;
+  ServerConnection* connections_ = nullptr;
+  size_t count_ = 0;
+  uint64_t accepted_ = 0;
+};
+
+}  // namespace portico::downstream
+
+#endif  // DATAPLANE_DOWNSTREAM_ACCEPTOR_H_

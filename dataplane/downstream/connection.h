@@ -1,0 +1,80 @@
+// What an acceptor knows of a connection, whatever HTTP version it speaks.
+#ifndef DATAPLANE_DOWNSTREAM_CONNECTION_H_
+#define DATAPLANE_DOWNSTREAM_CONNECTION_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/http/h1_parser.h"
+
+namespace portico::downstream {
+
+// Limits and deadlines of one connection: ConnectionLimits of api/portico/v1, with
+// its defaults. Durations in nanoseconds.
+struct ConnectionOptions {
+  http::H1Limits head;                 // Above: 431.
+  uint64_t max_body_bytes = 0;         // Above: 413. 0: no limit.
+  int64_t header_timeout = 10 * base::kNanosPerSecond;        // Above: 408 and close.
+  int64_t stream_idle_timeout = 300 * base::kNanosPerSecond;  // Above: the exchange ends.
+  int64_t idle_timeout = 3600 * base::kNanosPerSecond;        // Above: silent close.
+  uint32_t max_requests_per_connection = 0;                   // 0: no limit.
+  // A PROXY header is required; connections without one are closed at once.
+  bool proxy_protocol = false;
+  // What an answered request may still send of its body while it is read and
+  // dropped; above: the connection is closed.
+  uint64_t max_drain_bytes = 64 * 1024;
+  // How long a closing connection waits for the client to read the last response.
+  int64_t linger_timeout = 2 * base::kNanosPerSecond;
+};
+
+// Is told what happens to connections, for metrics. Called on the worker's thread;
+// must not close connections. Literals live for ever.
+class ConnectionObserver {
+ public:
+  virtual ~ConnectionObserver() = default;
+  virtual void OnConnectionOpened() = 0;
+  virtual void OnConnectionClosed() = 0;
+  // A peer broke a rule: the reasons of http/h1_parser.h and h1_body.h,
+  // "proxy_protocol", "header_timeout", "idle_body".
+  virtual void OnProtocolError(std::string_view reason) = 0;
+  // Not accepted: "max_connections" or "no_descriptors".
+  virtual void OnConnectionRefused(std::string_view reason) = 0;
+};
+
+class ServerConnection;
+
+// Who holds connections and is told of their end.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  // Nothing of the connection is pending any more. The owner destroys it, here or
+  // later.
+  virtual void OnConnectionEnded(ServerConnection& connection) = 0;
+};
+
+// One client connection, from its acceptance to OnConnectionEnded(), which is the
+// last thing it does and never comes from inside one of these functions.
+class ServerConnection {
+ public:
+  virtual ~ServerConnection() = default;
+  // Begins to serve. May be called once.
+  virtual void Start() = 0;
+  // Ends it at its next rest: an idle one at once, a busy one after its exchanges,
+  // whose responses say that it closes.
+  virtual void Drain() = 0;
+  // Ends it now: exchanges are cancelled with `reason`, the client sees a reset if
+  // it is owed something.
+  virtual void ForceClose(const absl::Status& reason) = 0;
+  // True while no exchange is open and no part of a request was received.
+  virtual bool idle() const = 0;
+
+  // For the owner's list.
+  ServerConnection* next = nullptr;
+  ServerConnection* previous = nullptr;
+};
+
+}  // namespace portico::downstream
+
+#endif  // DATAPLANE_DOWNSTREAM_CONNECTION_H_
