@@ -30,6 +30,9 @@ class ServerStream {
   // The next piece, as soon as at least one byte or the end is there. Sends "100
   // Continue" first if the client waits for it and nothing was sent yet.
   virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
+  // True if ReadBody() would end without waiting for the peer: what it gives then
+  // can share a write with the head.
+  virtual bool BodyBuffered() const { return false; }
 
   // Sends the head and, in the same write, the first piece of the body. Adds what
   // the framing needs (Connection, Transfer-Encoding, Date if absent); the caller
@@ -65,6 +68,8 @@ class ClientStream {
   // The final response head; 1xx are skipped (100) or dropped.
   virtual event::Task<absl::StatusOr<ResponseHead*>> ReadHead() = 0;
   virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
+  // As ServerStream's.
+  virtual bool BodyBuffered() const { return false; }
 
   // True when the peer provably did not act on the request: the connection was
   // reused and ended before the first byte of a response.
