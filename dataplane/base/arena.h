@@ -16,11 +16,12 @@ namespace portico::base {
 // in steady state the general heap is not touched. Not thread-safe.
 class Arena {
  public:
-  Arena() = default;
+  Arena();
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
+  // `alignment`: a power of two, at most alignof(std::max_align_t).
   void* Allocate(size_t size, size_t alignment = alignof(std::max_align_t));
 
   template <typename T, typename... Args>
@@ -42,14 +43,21 @@ class Arena {
   size_t bytes_used() const { return used_; }
 
  private:
-  struct Block;
+  // The header of a block from the general heap; its bytes follow.
+  struct alignas(std::max_align_t) Block {
+    Block* next;
+    size_t size;
+    char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  };
   static constexpr size_t kInline = 2048;
-  Block* AddBlock(size_t size);
+  void* AllocateSlow(size_t size, size_t alignment);
+  void FreeBlocks(Block* list);
 
   alignas(std::max_align_t) char inline_[kInline];
   char* next_ = inline_;
   char* limit_ = inline_ + kInline;
-  Block* blocks_ = nullptr;
+  Block* blocks_ = nullptr;  // In use; the one being filled first.
+  Block* spare_ = nullptr;   // Kept by Reset().
   size_t used_ = 0;
 };
 

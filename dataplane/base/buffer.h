@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "dataplane/base/check.h"
+
 namespace portico::base {
 
 class BufferPool;
@@ -28,17 +30,31 @@ class Buffer {
   Buffer Share() const;
   void Reset();
 
-  char* data();
-  const char* data() const;
-  size_t capacity() const;
+  // An empty Buffer has no bytes and no room.
+  char* data() { return block_ == nullptr ? nullptr : block_->bytes(); }
+  const char* data() const { return block_ == nullptr ? nullptr : block_->bytes(); }
+  size_t capacity() const { return block_ == nullptr ? 0 : block_->capacity; }
   // Bytes in use, from data() on. Set by who fills it.
-  size_t size() const;
-  void set_size(size_t size);
+  size_t size() const { return block_ == nullptr ? 0 : block_->size; }
+  void set_size(size_t size) {
+    PORTICO_CHECK(size <= capacity());
+    if (block_ != nullptr) block_->size = size;
+  }
+  // True if another Buffer refers to the same block.
+  bool shared() const { return block_ != nullptr && block_->references > 1; }
   std::string_view view() const { return {data(), size()}; }
 
  private:
   friend class BufferPool;
-  struct Block;
+  // The header of a block; its bytes follow.
+  struct alignas(64) Block {
+    BufferPool* pool;
+    Block* next_free;
+    size_t capacity;
+    size_t size;
+    uint32_t references;
+    char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  };
   explicit Buffer(Block* block) : block_(block) {}
   Block* block_ = nullptr;
 };
@@ -61,17 +77,21 @@ class BufferPool {
   Buffer Allocate(size_t size = kSmall);
 
   // Blocks handed out and not yet returned.
-  size_t live() const;
-  size_t live_bytes() const;
+  size_t live() const { return live_; }
+  // Their capacity.
+  size_t live_bytes() const { return live_bytes_; }
+  // Capacity of the free blocks that are kept.
+  size_t idle_bytes() const { return idle_bytes_; }
 
  private:
   friend class Buffer;
+  Buffer::Block* Create(size_t capacity);
   void Return(Buffer::Block* block);
-  struct FreeList {
-    Buffer::Block* head = nullptr;
-  };
-  FreeList small_, large_;
-  size_t max_idle_bytes_;
+  void FreeAll(Buffer::Block* list);
+
+  const size_t max_idle_bytes_;
+  Buffer::Block* small_ = nullptr;
+  Buffer::Block* large_ = nullptr;
   size_t idle_bytes_ = 0;
   size_t live_ = 0;
   size_t live_bytes_ = 0;

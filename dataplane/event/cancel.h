@@ -49,16 +49,31 @@ class CancelScope {
   absl::Status reason_;
 };
 
+// A scope inside another: a connection's and its exchanges'. Requested with the
+// parent, but not the other way round. The parent outlives it.
+class ChildScope : public CancelScope, private Cancellable {
+ public:
+  explicit ChildScope(CancelScope& parent);
+  ~ChildScope();
+
+ private:
+  void RequestCancel() override { Request(parent_.reason()); }
+  CancelScope& parent_;
+};
+
 // Requests `scope` with DeadlineExceeded("...") at a time, unless destroyed
 // before.
 class Deadline {
  public:
   // `what` names the deadline in the status; a literal.
   Deadline(Loop& loop, CancelScope& scope, base::MonotonicNanos when, const char* what);
+  // Unarmed until Extend().
+  Deadline(Loop& loop, CancelScope& scope, const char* what);
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
-  // Moves it.
+  // Moves it, or arms it again.
   void Extend(base::MonotonicNanos when);
+  void Disarm();
 
  private:
   static void Fire(Timer& timer);

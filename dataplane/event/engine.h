@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "dataplane/event/operation.h"
 
@@ -30,8 +31,9 @@ class Engine {
   virtual void Close(int fd) = 0;
 
   // Waits at most `timeout_nanos` (negative: for ever, 0: not at all) for
-  // completions and delivers them.
-  virtual void Poll(int64_t timeout_nanos) = 0;
+  // completions and delivers them, a bounded number in one call. Between the wait
+  // and the first delivery it calls `after_wait`, where the loop reads its clocks.
+  virtual void Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) = 0;
 
   // Ends a Poll() that waits, now or the next one. Thread-safe.
   virtual void Wake() = 0;

@@ -2,6 +2,8 @@
 #ifndef DATAPLANE_EVENT_LOOP_H_
 #define DATAPLANE_EVENT_LOOP_H_
 
+#include <atomic>
+#include <coroutine>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,13 +14,14 @@
 #include "dataplane/base/buffer.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/event/engine.h"
+#include "dataplane/event/operation.h"
 #include "dataplane/event/timer.h"
 
 namespace portico::event {
 
 class Loop {
  public:
-  // `clock` and `engine` outlive or are owned by the loop.
+  // `clock` outlives the loop.
   Loop(std::unique_ptr<Engine> engine, const base::Clock& clock);
   ~Loop();
   Loop(const Loop&) = delete;
@@ -29,7 +32,7 @@ class Loop {
   void Run();
   void RunOnce(int64_t max_wait_nanos);
 
-  // Thread-safe. Run() returns after the current turn.
+  // Thread-safe. Run() returns after the current turn; called before, at once.
   void Stop();
   // Thread-safe. Runs `work` on the loop's thread, in order of posting.
   void Post(std::function<void()> work);
@@ -37,6 +40,9 @@ class Loop {
   // Loop's thread only. Runs `handle.resume()` later in this turn; how a
   // coroutine is resumed without growing somebody else's stack.
   void Defer(std::coroutine_handle<> handle);
+  // Loop's thread only. Completes a started operation with `result` later in this
+  // turn: for byte streams that have the answer at once.
+  void CompleteLater(Operation& op, int32_t result);
 
   // Read once a turn, so equal within one.
   base::MonotonicNanos now() const { return now_; }
@@ -53,7 +59,9 @@ class Loop {
   void ReadClock();
   void RunPosted();
   void RunDeferred();
+  bool HasWork() const { return !deferred_.empty() || !completions_.empty(); }
 
+  // Owned by the loop's thread.
   base::BufferPool downstream_buffers_;
   base::BufferPool upstream_buffers_;
   std::unique_ptr<Engine> engine_;
@@ -62,10 +70,16 @@ class Loop {
   base::MonotonicNanos now_ = 0;
   base::UnixNanos unix_now_ = 0;
   std::vector<std::coroutine_handle<>> deferred_;
+  std::vector<std::coroutine_handle<>> running_deferred_;
+  std::vector<std::function<void()>> running_posted_;
+  OperationList completions_;
+  bool in_turn_ = false;
 
+  // Shared. The flags spare a turn without posted work the lock.
+  std::atomic<bool> has_posted_{false};
+  std::atomic<bool> stop_{false};
   absl::Mutex mutex_;
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace portico::event

@@ -6,7 +6,9 @@
 #include <sys/uio.h>
 
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "dataplane/base/buffer.h"
 
@@ -23,6 +25,7 @@ class CancelScope;
 // started again or destroyed.
 class Operation {
  public:
+  enum class Kind : uint8_t { kNone, kReceive, kSend, kAccept, kConnect, kHangUp };
   using Callback = void (*)(Operation& op);
 
   Operation() = default;
@@ -41,6 +44,8 @@ class Operation {
   friend class OperationAccess;  // For engines and byte streams.
   bool pending_ = false;
   bool cancel_wanted_ = false;
+  Kind kind_ = Kind::kNone;
+  uint8_t engine_state_ = 0;
   int32_t result_ = 0;
   // For the engine's queues.
   Operation* next_ = nullptr;
@@ -50,13 +55,38 @@ class Operation {
 // Lets implementations of Engine and ByteStream move an operation's state.
 class OperationAccess {
  public:
-  static void SetPending(Operation& op) { op.pending_ = true; }
+  // Marks the start. Nothing may be pending (checked).
+  static void Begin(Operation& op, Operation::Kind kind);
+  static Operation::Kind kind(const Operation& op) { return op.kind_; }
+  // A byte for the engine's own use, 0 at the start.
+  static uint8_t& engine_state(Operation& op) { return op.engine_state_; }
   static bool cancel_wanted(const Operation& op) { return op.cancel_wanted_; }
   static void SetCancelWanted(Operation& op) { op.cancel_wanted_ = true; }
+  // A result that is delivered later: Complete(op, op.result()).
+  static void SetResult(Operation& op, int32_t result) { op.result_ = result; }
   static Operation*& next(Operation& op) { return op.next_; }
   static Operation*& previous(Operation& op) { return op.previous_; }
   // Clears pending, stores the result, calls on_complete.
   static void Complete(Operation& op, int32_t result);
+};
+
+// Operations in a row, linked through themselves.
+class OperationList {
+ public:
+  bool empty() const { return head_ == nullptr; }
+  Operation* front() const { return head_; }
+  void PushBack(Operation& op);
+  void Remove(Operation& op);
+  Operation* PopFront();
+  // Takes over all of `other`.
+  void Swap(OperationList& other) {
+    std::swap(head_, other.head_);
+    std::swap(tail_, other.tail_);
+  }
+
+ private:
+  Operation* head_ = nullptr;
+  Operation* tail_ = nullptr;
 };
 
 // Completes with the number of bytes received, 0 at end of stream. The buffer is
@@ -64,19 +94,26 @@ class OperationAccess {
 struct ReceiveOperation : Operation {
   int fd = -1;
   base::BufferPool* pool = nullptr;
+  // The capacity of a new buffer, in bytes.
   size_t size_hint = base::BufferPool::kSmall;
   // On completion: the bytes, size() set. If a buffer is set before the start and
-  // has room, bytes are appended to it instead.
+  // has room, bytes are appended to it instead; it then also stays at the end of
+  // stream and after an error.
   base::Buffer buffer;
 };
 
-// Completes when all bytes are taken (the sum as result), or with an error. What
-// `slices` point to must stay until then.
+// Completes when all bytes are taken (the sum as result, at most 2^31 - 1), or with
+// an error. What `slices` point to must stay until then; the slices themselves are
+// used up by a send that takes several steps.
 struct SendOperation : Operation {
   int fd = -1;
   static constexpr int kMaxSlices = 16;
   iovec slices[kMaxSlices];
   int slice_count = 0;
+
+  // The engine's progress, reset by it at the start.
+  int first_slice = 0;
+  int32_t sent = 0;
 };
 
 // Completes with the new socket (non-blocking, close-on-exec).

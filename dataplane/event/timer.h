@@ -2,6 +2,7 @@
 #ifndef DATAPLANE_EVENT_TIMER_H_
 #define DATAPLANE_EVENT_TIMER_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/base/clock.h"
@@ -32,6 +33,7 @@ class Timer {
   Timer* next_ = nullptr;
   Timer* previous_ = nullptr;
   base::MonotonicNanos deadline_ = 0;
+  uint16_t slot_ = 0;
 };
 
 // A hashed wheel with millisecond ticks: arming and disarming cost O(1). A timer
@@ -55,16 +57,29 @@ class TimerWheel {
   size_t armed() const { return armed_; }
 
  private:
-  // Four levels of 64 slots: 1 ms, 64 ms, 4 s, 262 s.
+  // Four levels of 64 slots: a slot is 1 ms, 64 ms, 4 s, 262 s. What is further away
+  // waits in the last slot of the last level and is sorted in again from there.
   static constexpr int kLevels = 4;
-  static constexpr int kSlots = 64;
-  Timer* slots_[kLevels][kSlots] = {};
-  uint64_t occupied_[kLevels] = {};
-  int64_t current_tick_ = -1;
-  size_t armed_ = 0;
+  static constexpr int kSlotBits = 6;
+  static constexpr int kSlots = 1 << kSlotBits;
+  // Two more lists: armed with a deadline in the past, and being fired.
+  static constexpr uint16_t kDue = kLevels * kSlots;
+  static constexpr uint16_t kFiring = kDue + 1;
 
   void Insert(Timer& timer);
+  void Link(Timer& timer, uint16_t slot);
   void Unlink(Timer& timer);
+  void MoveAll(uint16_t from, uint16_t to);
+  void Cascade();
+  void Fire();
+  // The next tick at which a slot is due or must be sorted in again.
+  int64_t NextTick() const;
+
+  Timer* heads_[kFiring + 1] = {};
+  uint64_t occupied_[kLevels] = {};
+  int64_t current_tick_ = -1;
+  base::MonotonicNanos last_advance_ = -1;
+  size_t armed_ = 0;
 };
 
 }  // namespace portico::event

@@ -27,29 +27,19 @@ class ByteStream {
   virtual void Cancel(event::Operation& op) = 0;
   // Sends end-of-stream; receiving goes on.
   virtual void ShutdownWrite() = 0;
-  // Makes the peer see a reset instead of an orderly end.
+  // Makes the peer see a reset instead of an orderly end, when the stream is
+  // destroyed.
   virtual void Abort() = 0;
   virtual SocketAddress peer() const = 0;
   virtual SocketAddress local() const = 0;
 };
 
-// Takes ownership of a connected socket; closes it in the destructor.
+// Takes ownership of a connected, non-blocking socket; closes it in the destructor.
 std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd);
+// The same, when the peer is known: saves asking the kernel.
+std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd, const SocketAddress& peer);
 
-// Awaitables (COROUTINES.md rules): construct as a named local, then co_await it;
-// they link into `scope` while they wait and resume with the scope's reason when
-// it was requested. Used by downstream/ and upstream/ code.
-//
-//   net::Receive receive(stream, scope, pool);
-//   absl::StatusOr<base::Buffer> bytes = co_await receive;   // empty Buffer: end of stream
-//   net::Send send(stream, scope);  send.Add(view); ...
-//   absl::Status sent = co_await send;
-//   net::Connect connect(loop, scope, address);
-//   absl::StatusOr<std::unique_ptr<ByteStream>> stream = co_await connect;
-//
-// Error codes: Unavailable (reset, closed, refused, unreachable; the message
-// names the errno), DeadlineExceeded / Cancelled (the scope's reason),
-// ResourceExhausted (no descriptor or memory).
+// Tasks wait for all this with the awaitables of dataplane/net/await.h.
 
 }  // namespace portico::net
 
