@@ -1,0 +1,62 @@
+// Time as the control plane sees it. Nothing else in controlplane/ reads a clock.
+#ifndef CONTROLPLANE_MODEL_CLOCK_H_
+#define CONTROLPLANE_MODEL_CLOCK_H_
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "absl/time/time.h"
+
+namespace portico::control {
+
+// Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  // Wall time.
+  virtual absl::Time Now() const = 0;
+};
+
+// The system's clock.
+class RealClock final : public Clock {
+ public:
+  absl::Time Now() const override;
+};
+
+// A clock for tests: stands still until told otherwise.
+class FakeClock final : public Clock {
+ public:
+  // Starts at `start`.
+  explicit FakeClock(absl::Time start = absl::FromUnixSeconds(1'000'000'000));
+  absl::Time Now() const override;
+  void Advance(absl::Duration by);
+
+ private:
+  mutable std::mutex mutex_;
+  absl::Time now_;
+};
+
+// Calls `tick` on a thread of its own every `period`, until it is destroyed. A tick that takes longer
+// than the period delays the next one; missed ticks are not made up for.
+class Ticker {
+ public:
+  Ticker(absl::Duration period, std::function<void()> tick);
+  ~Ticker();
+  Ticker(const Ticker&) = delete;
+  Ticker& operator=(const Ticker&) = delete;
+
+ private:
+  void Run(absl::Duration period);
+
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stop_ = false;
+  const std::function<void()> tick_;
+  std::thread thread_;  // Last: it uses the members above.
+};
+
+}  // namespace portico::control
+
+#endif  // CONTROLPLANE_MODEL_CLOCK_H_

@@ -1,0 +1,40 @@
+#include "controlplane/model/clock.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+namespace portico::control {
+namespace {
+
+TEST(FakeClock, MovesOnlyWhenTold) {
+  FakeClock clock;
+  const absl::Time start = clock.Now();
+  EXPECT_EQ(clock.Now(), start);
+  clock.Advance(absl::Seconds(3));
+  EXPECT_EQ(clock.Now() - start, absl::Seconds(3));
+}
+
+TEST(RealClock, IsNotInThePast) { EXPECT_GT(RealClock().Now(), absl::FromUnixSeconds(1'700'000'000)); }
+
+TEST(Ticker, TicksUntilDestroyed) {
+  std::mutex mutex;
+  std::condition_variable ticked;
+  int ticks = 0;
+  {
+    Ticker ticker(absl::Milliseconds(1), [&] {
+      std::lock_guard lock(mutex);
+      ++ticks;
+      ticked.notify_all();
+    });
+    std::unique_lock lock(mutex);
+    ticked.wait(lock, [&] { return ticks >= 3; });
+  }
+  EXPECT_GE(ticks, 3);
+}
+
+TEST(Ticker, StopsWithoutWaitingForThePeriod) { Ticker ticker(absl::Hours(1), [] {}); }
+
+}  // namespace
+}  // namespace portico::control
