@@ -1,0 +1,74 @@
+// The state of one exchange, from its head to its log line.
+#ifndef DATAPLANE_PROXY_EXCHANGE_H_
+#define DATAPLANE_PROXY_EXCHANGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/types/span.h"
+#include "dataplane/http/handler.h"
+#include "dataplane/http/stream.h"
+#include "dataplane/proxy/hop_headers.h"
+#include "dataplane/proxy/worker_context.h"
+#include "dataplane/snapshot/policy.h"
+#include "dataplane/snapshot/snapshot.h"
+
+namespace portico::proxy {
+
+// Lives in the frame of ServeExchange(). Pins the revision: everything an exchange
+// sees is of one revision.
+struct Exchange {
+  Exchange(WorkerContext& worker, http::ServerStream& stream, const http::ConnectionInfo& connection);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // Constant after construction.
+  WorkerContext& worker;
+  http::ServerStream& stream;
+  const http::ConnectionInfo& connection;
+  const std::shared_ptr<const ActiveSnapshot> pinned;
+  // nullptr if the revision does not have it (any more).
+  const ListenerRuntime* const listener;
+  const base::MonotonicNanos started;
+  const base::UnixNanos started_unix;
+
+  // Found out on the way.
+  net::IpAddress client;
+  std::string_view request_id;
+  const snapshot::RouteEntry* route = nullptr;
+  const snapshot::UpstreamEntry* upstream = nullptr;
+  std::optional<snapshot::PolicyContext> policy;
+  // What the client asked for, before rewriting.
+  std::string_view original_path, original_host;
+
+  // What came of it.
+  int status = 0;             // Of the response that was begun; 0: none.
+  std::string_view reason;    // Empty for a response of the upstream, complete.
+  std::string_view detail;    // For the log, in the arena.
+  std::string_view endpoint;  // In the arena.
+  uint32_t attempts = 0;
+  base::MonotonicNanos sent_upstream = 0;
+  int64_t upstream_duration = 0;
+  // Response fields that the access log wants, in the arena: the response head
+  // itself ends with the upstream's stream.
+  absl::Span<const std::pair<std::string_view, std::string_view>> logged_response_fields;
+
+  http::RequestHead& request() const { return stream.request(); }
+  base::Arena& arena() const { return stream.arena(); }
+  event::Loop& loop() const { return worker.loop; }
+  bool response_begun() const { return status != 0; }
+};
+
+// Notes that the response `head` is about to be sent.
+void BeginResponse(Exchange& exchange, const http::ResponseHead& head);
+
+// Counts and logs a finished exchange. Once.
+void RecordExchange(Exchange& exchange);
+
+}  // namespace portico::proxy
+
+#endif  // DATAPLANE_PROXY_EXCHANGE_H_

@@ -1,0 +1,25 @@
+// What a failed wait means for the client.
+#ifndef DATAPLANE_PROXY_FAILURE_H_
+#define DATAPLANE_PROXY_FAILURE_H_
+
+#include "absl/status/status.h"
+#include "dataplane/base/arena.h"
+#include "dataplane/snapshot/policy.h"
+#include "dataplane/upstream/cluster.h"
+
+namespace portico::proxy {
+
+// No connection to the upstream.
+snapshot::LocalReply ReplyForAcquire(const upstream::Acquired& acquired,
+                                     const absl::Status& scope_reason, base::Arena& arena);
+
+// The upstream broke off before its response head was complete.
+snapshot::LocalReply ReplyForUpstream(const absl::Status& status, base::Arena& arena);
+
+// The exchange's scope was requested: by a deadline, by the client's leaving
+// (status 0: nobody to answer), or by the request body's faults.
+snapshot::LocalReply ReplyForScope(const absl::Status& reason, base::Arena& arena);
+
+}  // namespace portico::proxy
+
+#endif  // DATAPLANE_PROXY_FAILURE_H_

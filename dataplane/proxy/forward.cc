@@ -1,0 +1,247 @@
+#include "dataplane/proxy/forward.h"
+
+#include <utility>
+
+#include "dataplane/proxy/failure.h"
+#include "dataplane/proxy/policies.h"
+#include "dataplane/upstream/cluster.h"
+
+namespace portico::proxy {
+namespace {
+
+using event::Task;
+using http::BodyChunk;
+using snapshot::LocalReply;
+using upstream::AcquireError;
+
+// One try at one endpoint.
+struct Attempt {
+  Attempt(Exchange& x, upstream::Cluster& cluster) : x(x), cluster(cluster) {}
+
+  Exchange& x;
+  upstream::Cluster& cluster;
+  upstream::Acquired acquired;
+  // Set when no response was begun.
+  std::optional<LocalReply> reply;
+  // The request was provably not processed, or processing it twice is harmless.
+  bool may_retry = false;
+  // The response is complete, or broken: the rest of the request body is moot.
+  bool download_done = false;
+  bool upload_done = false;
+
+  http::ClientStream& upstream_stream() const { return acquired.lease.stream(); }
+};
+
+bool IsRetriableStatus(int status) { return status == 502 || status == 503 || status == 504; }
+
+bool HasBody(const http::RequestHead& request) { return request.body != http::BodyKind::kNone; }
+
+bool MayRepeat(const http::RequestHead& request) {
+  return http::IsIdempotent(request.method) && !HasBody(request);
+}
+
+// Another try is allowed by the route and affordable now. Takes from the budget.
+bool TakeRetry(Exchange& x) {
+  if (x.attempts >= x.route->attempts) return false;
+  if (!x.worker.retries.Take(x.worker.active_requests)) {
+    x.worker.metrics.retries_refused_total.Add();
+    return false;
+  }
+  x.worker.metrics.retries_total.Add();
+  return true;
+}
+
+// The upstream failed before its response was begun.
+void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
+  Exchange& x = attempt.x;
+  if (x.stream.scope().requested()) {
+    attempt.reply = ReplyForScope(x.stream.scope().reason(), x.arena());
+    return;
+  }
+  attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  attempt.reply = ReplyForUpstream(status, x.arena());
+  // A body that was read in part cannot be sent again.
+  const bool body_kept = !HasBody(x.request()) || x.stream.request_body_bytes() == 0;
+  attempt.may_retry = body_kept && attempt.upstream_stream().unprocessed();
+}
+
+// The response was begun and cannot be completed: the client must see that.
+void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstream_failed) {
+  Exchange& x = attempt.x;
+  if (x.stream.scope().requested()) {
+    const LocalReply reply = ReplyForScope(x.stream.scope().reason(), x.arena());
+    x.reason = reply.reason;
+    x.detail = reply.message;
+  } else {
+    x.reason = upstream_failed ? "upstream_reset" : "client_disconnected";
+    x.detail = x.arena().Copy(status.message());
+    if (upstream_failed) attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  }
+  x.stream.Abort();
+}
+
+// Response body, piece by piece: a piece is asked for when the one before was
+// taken.
+Task<void> RelayResponseBody(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  while (true) {
+    absl::StatusOr<BodyChunk> piece = co_await attempt.upstream_stream().ReadBody();
+    if (!piece.ok()) {
+      FailDuringResponse(attempt, piece.status(), /*upstream_failed=*/true);
+      co_return;
+    }
+    const bool end = piece->end;
+    const absl::Status sent = co_await x.stream.SendBody(*std::move(piece));
+    if (!sent.ok()) {
+      FailDuringResponse(attempt, sent, /*upstream_failed=*/false);
+      co_return;
+    }
+    if (end) co_return;
+  }
+}
+
+// Response head and body.
+Task<void> Download(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  http::ClientStream& from = attempt.upstream_stream();
+  absl::StatusOr<http::ResponseHead*> received = co_await from.ReadHead();
+  if (!received.ok()) {
+    FailBeforeResponse(attempt, received.status());
+    co_return;
+  }
+  http::ResponseHead& head = **received;
+  x.upstream_duration = x.loop().now() - x.sent_upstream;
+  attempt.cluster.Report(attempt.acquired.lease.host(), head.status < 500);
+  if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
+    attempt.may_retry = true;
+    if (TakeRetry(x)) co_return;
+    attempt.may_retry = false;
+  }
+
+  RunResponsePolicies(*x.policy, head);
+  if (head.headers.Find(http::HeaderId::kXRequestId) == nullptr) {
+    head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
+  }
+  BodyChunk first;
+  if (head.body == http::BodyKind::kNone) {
+    first.end = true;
+  } else if (from.BodyBuffered()) {
+    absl::StatusOr<BodyChunk> piece = co_await from.ReadBody();
+    if (!piece.ok()) {
+      FailBeforeResponse(attempt, piece.status());
+      attempt.may_retry = false;
+      co_return;
+    }
+    first = *std::move(piece);
+  }
+  const bool end = first.end;
+  BeginResponse(x, head);
+  const absl::Status sent = co_await x.stream.SendHead(head, std::move(first));
+  if (!sent.ok()) {
+    FailDuringResponse(attempt, sent, /*upstream_failed=*/false);
+  } else if (!end) {
+    co_await RelayResponseBody(attempt);
+  }
+}
+
+Task<void> DownloadBesideUpload(Attempt& attempt) {
+  co_await Download(attempt);
+  attempt.download_done = true;
+  // Nobody needs the rest of the request body.
+  if (!attempt.upload_done) attempt.x.stream.scope().Request(absl::CancelledError("answered"));
+}
+
+Task<void> Upload(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  bool end = false;
+  while (!end) {
+    absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
+    if (!piece.ok()) {
+      // The response, if it is still awaited, is moot: the request is not whole.
+      if (!attempt.download_done) x.stream.scope().Request(piece.status());
+      break;
+    }
+    end = piece->end;
+    // An upstream that no longer reads may have answered: Download() sees that, or
+    // the broken connection.
+    if (!(co_await attempt.upstream_stream().SendBody(*std::move(piece))).ok()) break;
+  }
+  attempt.upload_done = true;
+}
+
+// Request and response over the acquired connection.
+Task<void> RunAttempt(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  const http::RequestHead& request = x.request();
+  x.sent_upstream = x.loop().now();
+  BodyChunk first;
+  const bool has_body = HasBody(request);
+  first.end = !has_body;
+  bool upload = has_body;
+  if (has_body && !request.expect_continue && x.stream.BodyBuffered()) {
+    absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
+    if (!piece.ok()) {
+      if (!x.stream.scope().requested()) x.stream.scope().Request(piece.status());
+      attempt.reply = ReplyForScope(x.stream.scope().reason(), x.arena());
+      co_return;
+    }
+    first = *std::move(piece);
+    upload = !first.end;
+  }
+  const absl::Status sent = co_await attempt.upstream_stream().SendHead(request, std::move(first));
+  if (!sent.ok() && (x.stream.scope().requested() || attempt.upstream_stream().unprocessed())) {
+    FailBeforeResponse(attempt, sent);
+    co_return;
+  }
+  // After another failure to send there may be a response that says why.
+  if (upload && sent.ok()) {
+    co_await event::Both(Upload(attempt), DownloadBesideUpload(attempt));
+  } else {
+    co_await Download(attempt);
+  }
+}
+
+}  // namespace
+
+Task<std::optional<LocalReply>> Forward(Exchange& x) {
+  const snapshot::RouteEntry& route = *x.route;
+  size_t target = 0;
+  if (route.targets.size() > 1) {
+    const uint32_t point = x.worker.random.Below(route.targets.back().cumulative_weight);
+    while (point >= route.targets[target].cumulative_weight) ++target;
+  }
+  x.upstream = route.targets[target].upstream.get();
+  x.policy->upstream = x.upstream->name;
+  upstream::Cluster& cluster =
+      x.worker.clusters.Get(route.targets[target].upstream, x.pinned->snapshot->revision);
+
+  const upstream::Host* avoid = nullptr;
+  while (true) {
+    ++x.attempts;
+    Attempt attempt(x, cluster);
+    if (!cluster.TryAcquire(x.stream.scope(), x.arena(), avoid, attempt.acquired) &&
+        attempt.acquired.error == AcquireError::kNone) {
+      attempt.acquired =
+          co_await cluster.AcquireSlow(x.stream.scope(), x.arena(), attempt.acquired.host);
+    }
+    const AcquireError error = attempt.acquired.error;
+    if (attempt.acquired.host != nullptr) {
+      avoid = attempt.acquired.host;
+      x.endpoint = x.arena().Copy(attempt.acquired.host->address_text);
+    }
+    if (error != AcquireError::kNone) {
+      attempt.reply = ReplyForAcquire(attempt.acquired, x.stream.scope().reason(), x.arena());
+      attempt.may_retry =
+          error == AcquireError::kConnectFailed || error == AcquireError::kConnectTimeout;
+    } else {
+      co_await RunAttempt(attempt);
+    }
+    if (x.attempts > 1) x.worker.retries.Return();
+    // A retriable response took its retry already.
+    const bool took_retry = attempt.may_retry && !attempt.reply.has_value();
+    if (took_retry || (attempt.may_retry && TakeRetry(x))) continue;
+    co_return attempt.reply;
+  }
+}
+
+}  // namespace portico::proxy

@@ -1,0 +1,100 @@
+#include "dataplane/proxy/hop_headers.h"
+
+#include <cstddef>
+
+#include "dataplane/proxy/request_id.h"
+
+namespace portico::proxy {
+namespace {
+
+using http::HeaderId;
+
+bool Trusted(const net::IpAddress& ip, const std::vector<net::CidrRange>& trusted) {
+  for (const net::CidrRange& range : trusted) {
+    if (range.Contains(ip)) return true;
+  }
+  return false;
+}
+
+std::string_view Trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Goes left through one field; true when the walk is over.
+bool WalkLeft(std::string_view value, const Hop& hop, net::IpAddress& client) {
+  while (true) {
+    const size_t comma = value.rfind(',');
+    const std::string_view last =
+        Trim(comma == std::string_view::npos ? value : value.substr(comma + 1));
+    const auto parsed = net::IpAddress::Parse(last);
+    if (!parsed.ok()) return true;
+    client = *parsed;
+    if (!Trusted(client, hop.trusted_hops)) return true;
+    if (comma == std::string_view::npos) return false;
+    value = value.substr(0, comma);
+  }
+}
+
+}  // namespace
+
+bool Hop::peer_trusted() const { return Trusted(peer, trusted_hops); }
+
+net::IpAddress ClientAddress(const http::RequestHead& request, const Hop& hop) {
+  net::IpAddress client = hop.peer;
+  if (!hop.peer_trusted()) return client;
+  for (const http::HeaderField* field = request.headers.end(); field != request.headers.begin();) {
+    --field;
+    if (field->id != HeaderId::kXForwardedFor || field->name.empty()) continue;
+    if (WalkLeft(field->value, hop, client)) break;
+  }
+  return client;
+}
+
+std::string_view SetRequestId(http::RequestHead& request, const Hop& hop,
+                              upstream::Random& random) {
+  const http::HeaderField* field = request.headers.Find(HeaderId::kXRequestId);
+  if (field != nullptr && hop.peer_trusted() && IsUsableRequestId(field->value) &&
+      request.headers.Count(HeaderId::kXRequestId) == 1) {
+    return field->value;
+  }
+  const std::string_view id = MakeRequestId(random, request.headers.arena());
+  request.headers.Set(HeaderId::kXRequestId, id);
+  return id;
+}
+
+void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random& random) {
+  http::HeaderList& headers = request.headers;
+  base::Arena& arena = headers.arena();
+  const bool trusted = hop.peer_trusted();
+
+  char text[64];
+  const std::string_view peer = arena.Copy({text, hop.peer.Format(text)});
+  std::string_view forwarded_for = peer;
+  if (trusted) {
+    std::string_view before;
+    for (const http::HeaderField& field : headers) {
+      if (field.id != HeaderId::kXForwardedFor || field.name.empty() || field.value.empty()) continue;
+      before = before.empty() ? field.value : arena.Concat({before, ", ", field.value});
+    }
+    if (!before.empty()) forwarded_for = arena.Concat({before, ", ", peer});
+  } else {
+    headers.Remove(HeaderId::kXForwardedHost);
+    headers.Remove(HeaderId::kForwarded);
+  }
+  headers.Set(HeaderId::kXForwardedFor, forwarded_for);
+
+  if (!trusted || headers.Count(HeaderId::kXForwardedProto) != 1) {
+    headers.Set(HeaderId::kXForwardedProto, hop.secure ? "https" : "http");
+  }
+
+  const http::HeaderField* trace = headers.Find(HeaderId::kTraceparent);
+  if (trace == nullptr || !IsValidTraceparent(trace->value) ||
+      headers.Count(HeaderId::kTraceparent) != 1) {
+    headers.Set(HeaderId::kTraceparent, MakeTraceparent(random, arena));
+    headers.Remove(HeaderId::kTracestate);  // It belongs to the trace that was dropped.
+  }
+}
+
+}  // namespace portico::proxy

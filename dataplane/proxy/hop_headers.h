@@ -1,0 +1,41 @@
+// What a request says about the hops it came through.
+#ifndef DATAPLANE_PROXY_HOP_HEADERS_H_
+#define DATAPLANE_PROXY_HOP_HEADERS_H_
+
+#include <string_view>
+#include <vector>
+
+#include "dataplane/http/message.h"
+#include "dataplane/net/address.h"
+#include "dataplane/upstream/random.h"
+
+namespace portico::proxy {
+
+// How the request reached the proxy.
+struct Hop {
+  // Whoever opened the connection, as told by the PROXY header if there is one.
+  net::IpAddress peer;
+  bool secure = false;
+  const std::vector<net::CidrRange>& trusted_hops;
+
+  bool peer_trusted() const;
+};
+
+// The nearest address that is not a trusted hop: the peer, or, if that is
+// trusted, the right-most x-forwarded-for entry that is not. An entry that is no
+// address ends the walk.
+net::IpAddress ClientAddress(const http::RequestHead& request, const Hop& hop);
+
+// The request's id: the client's x-request-id if the peer is trusted and the id
+// usable, else a new one. Sets the field.
+std::string_view SetRequestId(http::RequestHead& request, const Hop& hop,
+                              upstream::Random& random);
+
+// Appends the peer to x-forwarded-for, sets x-forwarded-proto, drops what an
+// untrusted peer claims (x-forwarded-host and Forwarded too), and makes a
+// traceparent if there is no valid one.
+void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random& random);
+
+}  // namespace portico::proxy
+
+#endif  // DATAPLANE_PROXY_HOP_HEADERS_H_

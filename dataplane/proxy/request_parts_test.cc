@@ -1,0 +1,237 @@
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dataplane/proxy/hop_headers.h"
+#include "dataplane/proxy/local_reply.h"
+#include "dataplane/proxy/request_id.h"
+#include "dataplane/proxy/rewrite.h"
+
+namespace portico::proxy {
+namespace {
+
+using http::HeaderId;
+
+constexpr uint64_t kSeed[4] = {7, 7, 7, 7};
+
+net::IpAddress Ip(std::string_view text) { return net::IpAddress::Parse(text).value(); }
+
+TEST(RequestIdTest, IsARandomUuidOfVersion4) {
+  upstream::Random random(kSeed);
+  base::Arena arena;
+  std::set<std::string> seen;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id(MakeRequestId(random, arena));
+    ASSERT_EQ(id.size(), 36u);
+    EXPECT_EQ(id[8], '-');
+    EXPECT_EQ(id[13], '-');
+    EXPECT_EQ(id[14], '4');
+    EXPECT_EQ(id[18], '-');
+    EXPECT_NE(std::string("89ab").find(id[19]), std::string::npos) << id;
+    EXPECT_EQ(id[23], '-');
+    EXPECT_TRUE(IsUsableRequestId(id));
+    EXPECT_TRUE(seen.insert(id).second);
+  }
+}
+
+TEST(RequestIdTest, UsableIdsAreShortAndPlain) {
+  EXPECT_TRUE(IsUsableRequestId("a"));
+  EXPECT_TRUE(IsUsableRequestId("Root=1-67891233-abcdef012345678912345678"));
+  EXPECT_TRUE(IsUsableRequestId(std::string(128, 'x')));
+  for (const std::string& bad : {std::string(), std::string(129, 'x'), std::string("a b"),
+                                 std::string("a\"b"), std::string("a\nb"), std::string("\xc3\xa4")}) {
+    EXPECT_FALSE(IsUsableRequestId(bad)) << bad;
+  }
+}
+
+TEST(TraceparentTest, MadeOnesAreValidAndBadOnesAreNot) {
+  upstream::Random random(kSeed);
+  base::Arena arena;
+  EXPECT_TRUE(IsValidTraceparent(MakeTraceparent(random, arena)));
+  EXPECT_TRUE(IsValidTraceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+  for (const char* bad : {"", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+                          "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                          "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+                          "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+                          "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+                          "00-4bf92f3577b34da6a3ce929d0e0e4736x00f067aa0ba902b7-01"}) {
+    EXPECT_FALSE(IsValidTraceparent(bad)) << bad;
+  }
+}
+
+struct ClientCase {
+  const char* peer;
+  std::vector<const char*> forwarded_for;
+  const char* want;
+};
+
+TEST(HopHeadersTest, ClientIsTheNearestUntrustedAddress) {
+  const std::vector<net::CidrRange> trusted = {net::CidrRange::Parse("10.0.0.0/8").value(),
+                                               net::CidrRange::Parse("fd00::/8").value()};
+  const ClientCase cases[] = {
+      {"192.0.2.1", {}, "192.0.2.1"},
+      {"192.0.2.1", {"203.0.113.9"}, "192.0.2.1"},  // Untrusted peers are not believed.
+      {"10.0.0.1", {}, "10.0.0.1"},
+      {"10.0.0.1", {"203.0.113.9"}, "203.0.113.9"},
+      {"10.0.0.1", {"198.51.100.7, 203.0.113.9"}, "203.0.113.9"},
+      {"10.0.0.1", {"198.51.100.7, 203.0.113.9 , 10.1.2.3"}, "203.0.113.9"},
+      {"10.0.0.1", {"203.0.113.9", "10.1.2.3,10.9.9.9"}, "203.0.113.9"},
+      {"10.0.0.1", {"10.2.2.2, 10.1.2.3"}, "10.2.2.2"},  // All trusted: the farthest.
+      {"10.0.0.1", {"203.0.113.9, unknown"}, "10.0.0.1"},
+      {"fd00::1", {"2001:db8::5"}, "2001:db8::5"},
+  };
+  for (const ClientCase& test : cases) {
+    base::Arena arena;
+    http::RequestHead request(arena);
+    for (const char* value : test.forwarded_for) {
+      request.headers.Add(HeaderId::kXForwardedFor, value);
+    }
+    const Hop hop{Ip(test.peer), false, trusted};
+    EXPECT_EQ(ClientAddress(request, hop).ToString(), test.want) << test.peer;
+  }
+}
+
+TEST(HopHeadersTest, UntrustedClaimsAreReplacedAndTrustedOnesContinued) {
+  upstream::Random random(kSeed);
+  const std::vector<net::CidrRange> trusted = {net::CidrRange::Parse("10.0.0.0/8").value()};
+  for (const bool from_trusted : {false, true}) {
+    base::Arena arena;
+    http::RequestHead request(arena);
+    request.headers.Add(HeaderId::kXForwardedFor, "203.0.113.9");
+    request.headers.Add(HeaderId::kXForwardedProto, "https");
+    request.headers.Add(HeaderId::kXForwardedHost, "evil.example");
+    request.headers.Add(HeaderId::kForwarded, "for=1.1.1.1");
+    request.headers.Add(HeaderId::kXRequestId, "given-id");
+    request.headers.Add(HeaderId::kTraceparent, "nonsense");
+    request.headers.Add(HeaderId::kTracestate, "a=b");
+    const Hop hop{Ip(from_trusted ? "10.0.0.1" : "192.0.2.1"), false, trusted};
+    const std::string_view id = SetRequestId(request, hop, random);
+    SetHopHeaders(request, hop, random);
+    EXPECT_EQ(id == "given-id", from_trusted);
+    EXPECT_EQ(request.headers.Find(HeaderId::kXRequestId)->value, id);
+    EXPECT_EQ(request.headers.Find(HeaderId::kXForwardedFor)->value,
+              from_trusted ? "203.0.113.9, 10.0.0.1" : "192.0.2.1");
+    EXPECT_EQ(request.headers.Count(HeaderId::kXForwardedFor), 1u);
+    EXPECT_EQ(request.headers.Find(HeaderId::kXForwardedProto)->value,
+              from_trusted ? "https" : "http");
+    EXPECT_EQ(request.headers.Find(HeaderId::kXForwardedHost) != nullptr, from_trusted);
+    EXPECT_EQ(request.headers.Find(HeaderId::kForwarded) != nullptr, from_trusted);
+    EXPECT_TRUE(IsValidTraceparent(request.headers.Find(HeaderId::kTraceparent)->value));
+    EXPECT_EQ(request.headers.Find(HeaderId::kTracestate), nullptr);
+  }
+}
+
+TEST(HopHeadersTest, AValidTraceIsContinued) {
+  upstream::Random random(kSeed);
+  base::Arena arena;
+  http::RequestHead request(arena);
+  const char* trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  request.headers.Add(HeaderId::kTraceparent, trace);
+  request.headers.Add(HeaderId::kTracestate, "a=b");
+  SetHopHeaders(request, Hop{Ip("192.0.2.1"), true, {}}, random);
+  EXPECT_EQ(request.headers.Find(HeaderId::kTraceparent)->value, trace);
+  EXPECT_EQ(request.headers.Find(HeaderId::kTracestate)->value, "a=b");
+  EXPECT_EQ(request.headers.Find(HeaderId::kXForwardedProto)->value, "https");
+}
+
+TEST(RewriteTest, PrefixIsReplacedBySegments) {
+  struct Case {
+    const char *path, *match, *replacement, *want;
+  };
+  const Case cases[] = {
+      {"/api/x", "/api", "/internal", "/internal/x"}, {"/api", "/api", "/internal", "/internal"},
+      {"/api/", "/api", "/internal", "/internal/"},   {"/api/x", "/api", "/", "/x"},
+      {"/api", "/api", "/", "/"},                     {"/x/y", "/", "/v1", "/v1/x/y"},
+      {"/", "/", "/v1", "/v1/"},                      {"/api/x", "/api/", "/v1/", "/v1/x"},
+      {"/api/x", "/api", "/a/b/", "/a/b/x"},          {"/", "/", "/", "/"},
+  };
+  for (const Case& test : cases) {
+    base::Arena arena;
+    EXPECT_EQ(ReplacePrefix(test.path, test.match, test.replacement, arena), test.want)
+        << test.path << " " << test.match << " " << test.replacement;
+  }
+}
+
+TEST(RewriteTest, TargetIsTheCanonicalPathWithTheQueryAsReceived) {
+  struct Case {
+    const char *target, *path, *query;
+    bool has_query;
+    const char* want;
+  };
+  const Case cases[] = {
+      {"/a/b", "/a/b", "", false, "/a/b"},
+      {"/a/b?", "/a/b", "", true, "/a/b?"},
+      {"/a/%62?x=%31", "/a/b", "x=%31", true, "/a/b?x=%31"},
+      {"http://h/a?q", "/a", "q", true, "/a?q"},
+      {"/a/../b", "/b", "", false, "/b"},
+      {"*", "*", "", false, "*"},
+  };
+  for (const Case& test : cases) {
+    base::Arena arena;
+    http::RequestHead request(arena);
+    request.target = test.target;
+    request.path = test.path;
+    request.query = test.query;
+    request.has_query = test.has_query;
+    snapshot::RouteEntry route;
+    RewriteTarget(request, route);
+    EXPECT_EQ(request.target, test.want);
+  }
+}
+
+TEST(RewriteTest, HostIsReplacedInTheAuthority) {
+  base::Arena arena;
+  http::RequestHead request(arena);
+  request.target = request.path = "/";
+  request.authority = "api.example.com";
+  snapshot::RouteEntry route;
+  route.rewrite_host = "internal:8080";
+  RewriteTarget(request, route);
+  EXPECT_EQ(request.authority, "internal:8080");
+}
+
+TEST(LocalReplyTest, IsJsonThatNamesItsReason) {
+  base::Arena arena;
+  const RenderedReply reply =
+      RenderLocalReply({404, "no_route", "no \"route\"\n"}, nullptr, "id-1", arena);
+  EXPECT_EQ(reply.head.status, 404);
+  EXPECT_EQ(reply.body,
+            "{\"error\": \"no \\\"route\\\"\\u000a\", \"reason\": \"no_route\", "
+            "\"request_id\": \"id-1\"}\n");
+  EXPECT_EQ(reply.head.content_length, reply.body.size());
+  EXPECT_EQ(reply.head.headers.Find(HeaderId::kContentType)->value, "application/json");
+  EXPECT_EQ(reply.head.headers.Find(HeaderId::kXRequestId)->value, "id-1");
+}
+
+TEST(LocalReplyTest, GrpcClientsGetAGrpcStatus) {
+  struct Case {
+    const char* type;
+    bool grpc;
+  };
+  for (const Case& test : {Case{"application/grpc", true}, Case{"application/grpc+proto", true},
+                           Case{"Application/gRPC;x=y", true}, Case{"application/grpc-web", false},
+                           Case{"application/json", false}}) {
+    base::Arena arena;
+    http::RequestHead request(arena);
+    request.headers.Add(HeaderId::kContentType, test.type);
+    const RenderedReply reply =
+        RenderLocalReply({429, "rate_limited", "50% too many"}, &request, "id", arena);
+    EXPECT_EQ(reply.head.status, test.grpc ? 200 : 429) << test.type;
+    if (test.grpc) {
+      EXPECT_EQ(reply.head.headers.Find(HeaderId::kGrpcStatus)->value, "8");
+      EXPECT_EQ(reply.head.headers.Find("grpc-message")->value, "rate_limited: 50%25 too many");
+      EXPECT_TRUE(reply.body.empty());
+    }
+  }
+}
+
+TEST(LocalReplyTest, GrpcStatusTable) {
+  const std::pair<int, int> table[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12}, {408, 4}, {413, 13},
+                                       {429, 8},  {431, 13}, {500, 2}, {502, 14}, {503, 14}, {504, 4}};
+  for (const auto& [status, want] : table) EXPECT_EQ(GrpcStatusFor(status), want) << status;
+}
+
+}  // namespace
+}  // namespace portico::proxy

@@ -1,0 +1,135 @@
+#include "dataplane/proxy/serve_exchange.h"
+
+#include <optional>
+#include <utility>
+
+#include "dataplane/event/cancel.h"
+#include "dataplane/proxy/exchange.h"
+#include "dataplane/proxy/forward.h"
+#include "dataplane/proxy/hop_headers.h"
+#include "dataplane/proxy/local_reply.h"
+#include "dataplane/proxy/policies.h"
+#include "dataplane/proxy/request_id.h"
+#include "dataplane/proxy/rewrite.h"
+
+namespace portico::proxy {
+namespace {
+
+using event::Task;
+using snapshot::LocalReply;
+
+// Everything between the head and the upstream. Never waits.
+std::optional<LocalReply> Prepare(Exchange& x) {
+  http::RequestHead& request = x.request();
+  if (x.listener == nullptr) {
+    x.request_id = MakeRequestId(x.worker.random, x.arena());
+    return LocalReply{503, "listener_removed", "the configuration no longer has this listener"};
+  }
+  const snapshot::ListenerEntry& listener = *x.listener->entry;
+  const Hop hop{x.connection.peer.ip, x.connection.secure, listener.trusted_hops};
+  x.client = ClientAddress(request, hop);
+  x.request_id = SetRequestId(request, hop, x.worker.random);
+
+  x.route = x.pinned->snapshot->Match(listener, request);
+  if (x.route == nullptr) {
+    return LocalReply{404, "no_route", "no route matches this host, path and method"};
+  }
+  const uint64_t max_body =
+      x.route->max_body_bytes != 0 ? x.route->max_body_bytes : listener.max_body_bytes;
+  if (max_body != 0) {
+    if (request.body == http::BodyKind::kLength && request.content_length > max_body) {
+      return LocalReply{413, "body_too_large", "the request body is larger than the route allows"};
+    }
+    x.stream.LimitBody(max_body);
+  }
+
+  // Before the policies, so that what they say about the client is the last word.
+  SetHopHeaders(request, hop, x.worker.random);
+  x.policy.emplace(snapshot::PolicyContext{
+      .request = request,
+      .arena = x.arena(),
+      .route = *x.route,
+      .client = x.client,
+      .now = x.started,
+      .unix_now = x.started_unix,
+      .request_id = x.request_id,
+      .upstream = x.route->targets.size() == 1
+                      ? std::string_view(x.route->targets[0].upstream->name)
+                      : std::string_view(),
+      .identity = {},
+      .response_headers = http::HeaderList(x.arena()),
+      .worker_states = &x.worker.policy_states,
+      .credentials_seen = false,
+  });
+  if (auto reply = RunRequestPolicies(*x.policy)) return reply;
+  RewriteTarget(request, *x.route);
+  return std::nullopt;
+}
+
+// A whole response of the proxy's own, under a scope of its own: the one of the
+// exchange may have been requested by a deadline.
+Task<void> Reply(Exchange& x, RenderedReply& reply) {
+  if (x.policy) AddPolicyFields(*x.policy, reply.head);
+  event::CancelScope& scope = x.stream.scope();
+  if (scope.requested()) scope.Reset();
+  event::Deadline deadline(x.loop(), scope, x.loop().now() + kLocalReplyNanos, "local reply");
+  BeginResponse(x, reply.head);
+  http::BodyChunk body;
+  body.bytes = reply.body;
+  body.end = true;
+  const absl::Status sent = co_await x.stream.SendHead(reply.head, std::move(body));
+  if (!sent.ok()) x.stream.Abort();
+}
+
+Task<void> ReplyLocally(Exchange& x, const LocalReply& reply) {
+  x.reason = reply.reason;
+  x.detail = reply.message;
+  if (reply.status == 0) {  // Nobody is there to read it.
+    x.stream.Abort();
+    co_return;
+  }
+  RenderedReply rendered = RenderLocalReply(reply, &x.request(), x.request_id, x.arena());
+  co_await Reply(x, rendered);
+}
+
+Task<void> RespondDirectly(Exchange& x) {
+  RenderedReply reply(x.arena());
+  reply.head.status = x.route->respond_status;
+  reply.head.body = http::BodyKind::kLength;
+  reply.head.content_length = x.route->respond_body.size();
+  reply.head.headers.Add(http::HeaderId::kContentType, x.route->respond_content_type);
+  reply.head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
+  reply.body = x.route->respond_body;
+  for (size_t i = snapshot::kPolicyCount; i-- > 0;) {
+    if (x.route->policies[i] != nullptr) x.route->policies[i]->OnResponse(*x.policy, reply.head);
+  }
+  co_await Reply(x, reply);
+}
+
+}  // namespace
+
+Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& connection) {
+  Exchange x(worker_, stream, connection);
+  std::optional<LocalReply> reply = Prepare(x);
+  if (!reply && x.route->has_respond) {
+    co_await RespondDirectly(x);
+  } else if (!reply) {
+    event::Deadline deadline(x.loop(), stream.scope(), x.started + x.route->timeout_nanos,
+                             "the route's timeout passed");
+    reply = co_await Forward(x);
+  }
+  if (reply) co_await ReplyLocally(x, *reply);
+  RecordExchange(x);
+}
+
+Task<void> Proxy::ServeError(http::ServerStream& stream, const http::ConnectionInfo& connection,
+                             int status, std::string_view reason) {
+  Exchange x(worker_, stream, connection);
+  x.request_id = MakeRequestId(worker_.random, x.arena());
+  worker_.metrics.ProtocolError(reason);
+  const LocalReply reply{status, reason, "the request is not valid HTTP or exceeds a limit"};
+  co_await ReplyLocally(x, reply);
+  RecordExchange(x);
+}
+
+}  // namespace portico::proxy

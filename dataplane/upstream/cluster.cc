@@ -1,0 +1,302 @@
+#include "dataplane/upstream/cluster.h"
+
+#include <algorithm>
+#include <string>
+#include <unordered_map>
+
+#include "dataplane/base/check.h"
+#include "dataplane/net/await.h"
+#include "dataplane/upstream/h1_client_connection.h"
+#include "dataplane/upstream/outlier.h"
+
+namespace portico::upstream {
+
+Cluster::Cluster(ClusterContext& context, std::shared_ptr<const snapshot::UpstreamEntry> entry)
+    : context_(context), limits_(context.limits.Get(entry->name)), allowance_(limits_) {
+  Update(std::move(entry));
+}
+
+Cluster::~Cluster() { PORTICO_CHECK(idle() && connections_.empty() && first_waiter_ == nullptr); }
+
+void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
+  std::unordered_map<std::string, std::unique_ptr<Host>> before;
+  std::vector<std::unique_ptr<Host>> unlisted;
+  for (auto& host : hosts_) {
+    if (host->listed) {
+      std::string address = host->address_text;
+      before.insert_or_assign(std::move(address), std::move(host));
+    } else {
+      unlisted.push_back(std::move(host));
+    }
+  }
+  hosts_.clear();
+  for (const auto& endpoint : entry->endpoints) {
+    std::string address = endpoint.address.ToString();
+    const auto found = before.find(address);
+    std::unique_ptr<Host> host;
+    if (found != before.end()) {
+      host = std::move(found->second);
+      before.erase(found);
+    } else {
+      host = std::make_unique<Host>();
+      host->address = endpoint.address;
+      host->address_text = std::move(address);
+    }
+    host->weight = endpoint.weight;
+    hosts_.push_back(std::move(host));
+  }
+  for (auto& [address, host] : before) {
+    host->listed = false;
+    unlisted.push_back(std::move(host));
+  }
+  for (auto& host : unlisted) hosts_.push_back(std::move(host));
+  entry_ = std::move(entry);
+  MakeBalancer();
+  for (auto& host : hosts_) {
+    if (host->listed) continue;
+    // A copy: closing takes them off the list.
+    const std::vector<PooledConnection*> resting = host->available;
+    for (PooledConnection* connection : resting) {
+      connection->OnConnectionUnusable(*connection->connection);
+      connection->connection->Close();
+    }
+  }
+  DropUnlistedHosts();
+}
+
+void Cluster::MakeBalancer() {
+  std::vector<Host*> listed;
+  for (auto& host : hosts_) {
+    if (host->listed) listed.push_back(host.get());
+  }
+  balancer_ = entry_->least_request ? MakeLeastRequest(std::move(listed), context_.random)
+                                    : MakeRoundRobin(std::move(listed), context_.random);
+}
+
+bool Cluster::TryAcquire(event::CancelScope& scope, base::Arena& arena, const Host* avoid,
+                         Acquired& out) {
+  last_used_ = context_.loop.now();
+  Host* host = balancer_->Pick(last_used_, avoid);
+  if (host == nullptr) {
+    out.error = AcquireError::kNoHealthyHost;
+    return false;
+  }
+  if (!allowance_.Take(entry_->max_requests)) {
+    out.error = AcquireError::kOverloaded;
+    return false;
+  }
+  out.host = host;
+  ++host->active_requests;
+  while (!host->available.empty()) {
+    PooledConnection& connection = *host->available.back();
+    if (OpenOn(connection, scope, arena, out)) return true;
+    // It ended in the same turn of the loop; the pool is told a moment later.
+    connection.OnConnectionUnusable(*connection.connection);
+  }
+  return false;
+}
+
+bool Cluster::OpenOn(PooledConnection& connection, event::CancelScope& scope, base::Arena& arena,
+                     Acquired& out) {
+  ClientConnection& client = *connection.connection;
+  const bool reused = client.streams_opened() > 0;
+  http::ClientStream* stream = client.OpenStream(scope, arena);
+  if (stream == nullptr) return false;
+  if (client.open_streams() >= client.max_streams()) connection.OnConnectionUnusable(client);
+  out.lease = Lease(&connection, stream, reused);
+  out.host = &connection.host;
+  out.error = AcquireError::kNone;
+  return true;
+}
+
+event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Arena& arena,
+                                           Host* host) {
+  Acquired out;
+  out.host = host;
+  while (!TryTake(limits_->connections, entry_->max_connections)) {
+    // Without a connection of its own nothing will ever be free here: other workers
+    // have them all.
+    if (connections_.empty() || !TryTake(limits_->pending, entry_->max_pending_requests)) {
+      out.error = AcquireError::kOverloaded;
+      break;
+    }
+    PooledConnection* promised = nullptr;
+    const absl::Status waited = co_await WaitForConnection(scope, &promised);
+    limits_->pending.fetch_sub(1, std::memory_order_relaxed);
+    if (promised != nullptr) {
+      promised->promised_to = nullptr;
+      if (waited.ok() && OpenOn(*promised, scope, arena, out)) {
+        // The request counts for the host whose connection it got.
+        --host->active_requests;
+        ++promised->host.active_requests;
+        co_return out;
+      }
+      Offer(*promised);
+    }
+    if (!waited.ok()) {
+      out.error = AcquireError::kCancelled;
+      break;
+    }
+  }
+  if (out.error == AcquireError::kNone) co_return co_await Connect(scope, arena, host);
+  ReturnRequest(*host);
+  co_return out;
+}
+
+event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& arena, Host* host) {
+  event::Loop& loop = context_.loop;
+  Acquired out;
+  out.host = host;
+  absl::StatusOr<std::unique_ptr<net::ByteStream>> stream;
+  bool timed_out = false;
+  {
+    event::ChildScope connecting(scope);
+    event::Deadline deadline(loop, connecting, loop.now() + entry_->connect_timeout_nanos,
+                             "connect timeout");
+    net::Connect connect(loop, connecting, host->address);
+    stream = co_await connect;
+    timed_out = !stream.ok() && connecting.requested() && !scope.requested();
+  }
+  if (stream.ok()) {
+    auto pooled = std::make_unique<PooledConnection>(*this, *host);
+    PooledConnection& connection = *pooled;
+    connection.connection =
+        MakeH1ClientConnection(loop, *std::move(stream), H1ClientOptions{}, connection);
+    connection.index = connections_.size();
+    connections_.push_back(std::move(pooled));
+    context_.metrics.upstream_connections_total.Add();
+    if (OpenOn(connection, scope, arena, out)) co_return out;
+    connection.connection->Close();
+    out.detail = absl::UnavailableError("closed by the upstream at once");
+  } else {
+    limits_->connections.fetch_sub(1, std::memory_order_relaxed);
+    out.detail = stream.status();
+  }
+  ReturnRequest(*host);
+  if (scope.requested()) {
+    out.error = AcquireError::kCancelled;
+    co_return out;
+  }
+  out.error = timed_out ? AcquireError::kConnectTimeout : AcquireError::kConnectFailed;
+  context_.metrics.upstream_connect_failures_total.Add();
+  Report(*host, false);
+  co_return out;
+}
+
+event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope,
+                                                     PooledConnection** promised) {
+  Waiter waiter(context_.loop);
+  if (last_waiter_ == nullptr) {
+    first_waiter_ = &waiter;
+  } else {
+    last_waiter_->next = &waiter;
+  }
+  last_waiter_ = &waiter;
+  const absl::Status waited = co_await waiter.ready.Wait(scope);
+  RemoveWaiter(waiter);
+  *promised = waiter.connection;
+  if (waiter.connection != nullptr) waiter.connection->promised_to = promised;
+  co_return waited;
+}
+
+Cluster::Waiter* Cluster::PopWaiter() {
+  Waiter* waiter = first_waiter_;
+  if (waiter != nullptr) RemoveWaiter(*waiter);
+  return waiter;
+}
+
+void Cluster::RemoveWaiter(Waiter& waiter) {
+  Waiter* previous = nullptr;
+  for (Waiter* at = first_waiter_; at != nullptr; previous = at, at = at->next) {
+    if (at != &waiter) continue;
+    (previous == nullptr ? first_waiter_ : previous->next) = at->next;
+    if (last_waiter_ == at) last_waiter_ = previous;
+    return;
+  }
+}
+
+void Cluster::ReturnRequest(Host& host) {
+  --host.active_requests;
+  allowance_.Return();
+  if (!host.listed) DropUnlistedHosts();
+}
+
+void Cluster::Offer(PooledConnection& connection) {
+  ClientConnection& client = *connection.connection;
+  if (!client.reusable() || !connection.host.listed || closing_) {
+    client.Close();
+    return;
+  }
+  if (Waiter* waiter = PopWaiter(); waiter != nullptr) {
+    // Out of the host's list until the waiter runs.
+    connection.OnConnectionUnusable(client);
+    waiter->connection = &connection;
+    connection.promised_to = &waiter->connection;
+    waiter->ready.Set();
+    return;
+  }
+  connection.idle_since = context_.loop.now();
+  if (connection.available) return;
+  connection.available = true;
+  connection.host.available.push_back(&connection);
+}
+
+void Cluster::Report(Host& host, bool success) {
+  if (success) {
+    ReportSuccess(host);
+    return;
+  }
+  const OutlierOptions options{entry_->outlier_enabled, entry_->outlier_failures,
+                               entry_->outlier_base_ejection_nanos, entry_->outlier_max_percent};
+  if (ReportFailure(host, hosts_, options, context_.loop.now())) {
+    context_.metrics.outlier_ejections_total.Add();
+  }
+}
+
+void Cluster::DropConnection(PooledConnection& connection) {
+  if (connection.promised_to != nullptr) *connection.promised_to = nullptr;
+  Host& host = connection.host;
+  limits_->connections.fetch_sub(1, std::memory_order_relaxed);
+  context_.metrics.upstream_connections_closed_total.Add();
+  const size_t index = connection.index;
+  std::swap(connections_[index], connections_.back());
+  connections_[index]->index = index;
+  connections_.pop_back();
+  // There is room for one more.
+  if (Waiter* waiter = PopWaiter(); waiter != nullptr) waiter->ready.Set();
+  if (!host.listed) DropUnlistedHosts();
+}
+
+void Cluster::DropUnlistedHosts() {
+  const auto in_use = [this](const Host& host) {
+    return host.active_requests > 0 ||
+           std::any_of(connections_.begin(), connections_.end(),
+                       [&](const auto& connection) { return &connection->host == &host; });
+  };
+  std::erase_if(hosts_, [&](const std::unique_ptr<Host>& host) {
+    return !host->listed && !in_use(*host);
+  });
+}
+
+void Cluster::CloseIdle(base::MonotonicNanos now) {
+  for (auto& host : hosts_) {
+    // The longest at rest are in front.
+    auto& list = host->available;
+    while (!list.empty() && list.front()->connection->open_streams() == 0 &&
+           now - list.front()->idle_since >= entry_->idle_timeout_nanos) {
+      PooledConnection& connection = *list.front();
+      connection.OnConnectionUnusable(*connection.connection);
+      connection.connection->Close();
+    }
+  }
+}
+
+void Cluster::Close() {
+  closing_ = true;
+  for (auto& connection : connections_) {
+    connection->OnConnectionUnusable(*connection->connection);
+    connection->connection->Close();
+  }
+}
+
+}  // namespace portico::upstream

@@ -1,0 +1,132 @@
+// One upstream, as one worker sees it: its endpoints and their connections.
+#ifndef DATAPLANE_UPSTREAM_CLUSTER_H_
+#define DATAPLANE_UPSTREAM_CLUSTER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "dataplane/base/arena.h"
+#include "dataplane/event/await.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/event/task.h"
+#include "dataplane/http/stream.h"
+#include "dataplane/observe/worker_metrics.h"
+#include "dataplane/snapshot/snapshot.h"
+#include "dataplane/upstream/balancer.h"
+#include "dataplane/upstream/host.h"
+#include "dataplane/upstream/limits.h"
+#include "dataplane/upstream/pooled_connection.h"
+#include "dataplane/upstream/random.h"
+
+namespace portico::upstream {
+
+// What clusters of one worker share. All outlive them.
+struct ClusterContext {
+  event::Loop& loop;
+  observe::WorkerMetrics& metrics;
+  Random& random;
+  LimitRegistry& limits;
+};
+
+// Why there is no connection.
+enum class AcquireError : uint8_t {
+  kNone,
+  kNoHealthyHost,   // None is listed, or all are ejected.
+  kOverloaded,      // A circuit breaker is open.
+  kConnectFailed,   // Refused, unreachable, reset while connecting.
+  kConnectTimeout,  // The upstream's connect_timeout passed.
+  kCancelled,       // The exchange's scope was requested; its reason says why.
+};
+
+// The result of asking for a connection.
+struct Acquired {
+  Lease lease;  // Valid if error is kNone.
+  AcquireError error = AcquireError::kNone;
+  // With kConnectFailed, for people: the errno.
+  absl::Status detail;
+  // The endpoint that was tried; nullptr if none was.
+  Host* host = nullptr;
+};
+
+// Owned by a ClusterManager; its worker's thread only.
+class Cluster {
+ public:
+  Cluster(ClusterContext& context, std::shared_ptr<const snapshot::UpstreamEntry> entry);
+  // Nothing may be in use (idle() and no connection; checked).
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  // Takes another revision's content. Endpoints that stay keep their connections
+  // and their state; the connections of those that go end with their exchange.
+  void Update(std::shared_ptr<const snapshot::UpstreamEntry> entry);
+  const std::shared_ptr<const snapshot::UpstreamEntry>& entry() const { return entry_; }
+
+  // The usual case, without waiting: chooses an endpoint (by preference not
+  // `avoid`) and takes a connection at rest. False: `out` holds an error, or, with
+  // kNone, the chosen host, and AcquireSlow() must be awaited with it.
+  bool TryAcquire(event::CancelScope& scope, base::Arena& arena, const Host* avoid, Acquired& out);
+  // Opens a connection to the host that TryAcquire() chose, or waits for one when
+  // there are as many as allowed.
+  event::Task<Acquired> AcquireSlow(event::CancelScope& scope, base::Arena& arena, Host* host);
+
+  // The outcome of an exchange with `host`: a 5xx response, a reset, ... or not.
+  void Report(Host& host, bool success);
+
+  // Closes connections that have rested longer than the idle timeout.
+  void CloseIdle(base::MonotonicNanos now);
+  // Ends all connections at rest, and the others after their exchange.
+  void Close();
+  // No exchange is open, none waits.
+  bool idle() const { return allowance_.in_flight() == 0; }
+  size_t connections() const { return connections_.size(); }
+  // When something was last asked of it.
+  base::MonotonicNanos last_used() const { return last_used_; }
+  const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
+  ClusterContext& context() { return context_; }
+
+ private:
+  friend class Lease;
+  friend class PooledConnection;
+
+  // Waits for a connection of any host to be free, or for room to open one.
+  struct Waiter {
+    explicit Waiter(event::Loop& loop) : ready(loop) {}
+    event::Event ready;
+    PooledConnection* connection = nullptr;
+    Waiter* next = nullptr;
+  };
+
+  event::Task<Acquired> Connect(event::CancelScope& scope, base::Arena& arena, Host* host);
+  event::Task<absl::Status> WaitForConnection(event::CancelScope& scope, PooledConnection** promised);
+  bool OpenOn(PooledConnection& connection, event::CancelScope& scope, base::Arena& arena,
+              Acquired& out);
+  void ReturnRequest(Host& host);
+  void Offer(PooledConnection& connection);
+  void RemoveWaiter(Waiter& waiter);
+  Waiter* PopWaiter();
+  void DropConnection(PooledConnection& connection);
+  void DropUnlistedHosts();
+  void MakeBalancer();
+
+  ClusterContext& context_;
+  std::shared_ptr<const snapshot::UpstreamEntry> entry_;
+  std::shared_ptr<SharedLimits> limits_;
+  RequestAllowance allowance_;
+  std::vector<std::unique_ptr<Host>> hosts_;
+  std::unique_ptr<Balancer> balancer_;
+  std::vector<std::unique_ptr<PooledConnection>> connections_;
+  Waiter* first_waiter_ = nullptr;
+  Waiter* last_waiter_ = nullptr;
+  base::MonotonicNanos last_used_ = 0;
+  bool closing_ = false;
+};
+
+}  // namespace portico::upstream
+
+#endif  // DATAPLANE_UPSTREAM_CLUSTER_H_
