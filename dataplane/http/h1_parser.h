@@ -29,26 +29,41 @@ struct H1ParseResult {
   std::string_view reason;
 };
 
-// Finds the end of a head and checks its line structure while bytes arrive: lines
-// end in CRLF and contain no other CR, LF or NUL; no folded fields; bounded.
-// Looks at every byte once, in whatever pieces they come.
+// Finds the end of a head and checks its line structure while bytes arrive: it
+// begins with a token character, lines end in CRLF and contain no other CR or LF, no
+// field is folded, it is bounded. Looks at every byte once; what it finds does not
+// depend on how the bytes were split.
 class H1HeadScanner {
  public:
-  enum class State : uint8_t { kNeedMore, kDone, kBadLine, kFolded, kFirstLineTooLong, kTooLarge };
+  // kFirstLine: comes once, when the first line is complete; scan on.
+  enum class State : uint8_t { kNeedMore, kFirstLine, kDone, kBadStart, kBadLine, kFolded, kTooLarge };
   // `input`: all bytes since the head's beginning, so each call's input begins with
   // the one before. A head may start with one empty line (RFC 9112 section 2.2).
   State Scan(std::string_view input, uint32_t max_bytes);
-  // Valid after kDone.
+
+  // Whether a complete first line was seen, and it.
+  bool has_first_line() const { return first_line_end_ != 0; }
+  std::string_view first_line(std::string_view input) const {
+    return input.substr(begin_, first_line_end_ - begin_);
+  }
+  // After kDone: the field lines with the empty line at the end.
+  std::string_view fields(std::string_view input) const {
+    return input.substr(first_line_end_ + 2, line_start_ - first_line_end_ - 2);
+  }
   size_t head_begin() const { return begin_; }
-  size_t first_line_end() const { return first_line_end_; }  // Of the CRLF.
   size_t head_end() const { return line_start_; }
-  void Reset() { *this = H1HeadScanner(); }
+  // A byte of the head was seen, maybe only of the empty line before it.
+  bool started() const { return started_; }
 
  private:
+  State ScanStart(std::string_view input, size_t limit);
+
   uint32_t begin_ = 0;
   uint32_t line_start_ = 0;
   uint32_t scanned_ = 0;
-  uint32_t first_line_end_ = 0;
+  uint32_t first_line_end_ = 0;  // Of its CR.
+  bool started_ = false;
+  bool start_checked_ = false;
 };
 
 // Parses one request head. The bytes must be contiguous from the head's first byte
@@ -70,8 +85,10 @@ class H1RequestParser {
 
   // After kDone: whether the client lets the connection live on.
   bool keep_alive() const { return keep_alive_; }
+  // Whether bytes of a head were seen that is not complete.
+  bool started() const { return scanner_.started(); }
   // For the next request.
-  void Reset();
+  void Reset() { *this = H1RequestParser(); }
 
  private:
   H1HeadScanner scanner_;
@@ -90,7 +107,8 @@ class H1ResponseParser {
 
   // After kDone: whether the connection may carry another exchange after this one.
   bool keep_alive() const { return keep_alive_; }
-  void Reset();
+  bool started() const { return scanner_.started(); }
+  void Reset() { *this = H1ResponseParser(); }
 
  private:
   H1HeadScanner scanner_;

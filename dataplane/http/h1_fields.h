@@ -1,0 +1,54 @@
+// What the two parsers of heads share: field lines and framing. Private to http/.
+#ifndef DATAPLANE_HTTP_H1_FIELDS_H_
+#define DATAPLANE_HTTP_H1_FIELDS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "dataplane/http/headers.h"
+#include "dataplane/http/message.h"
+
+namespace portico::http::internal {
+
+// Parses `fields`, complete field lines and the empty line after them, into `list`.
+// Returns an error's reason or nothing: invalid_header, too_many_headers,
+// conflicting_length, invalid_content_length, invalid_transfer_encoding.
+std::string_view ParseFields(std::string_view fields, uint32_t max_count, HeaderList& list);
+
+// What fields say about framing, and about fields that may occur once.
+struct Framing {
+  bool has_length = false;
+  uint64_t length = 0;
+  bool chunked = false;
+  bool close = false;       // Connection: close
+  bool keep_alive = false;  // Connection: keep-alive
+  const HeaderField* host = nullptr;
+  bool several_hosts = false;
+  const HeaderField* expect = nullptr;
+  // Reason: invalid_content_length, conflicting_length, invalid_transfer_encoding.
+  std::string_view error;
+};
+
+// `version`: of the message; HTTP/1.0 knows no Transfer-Encoding.
+Framing ReadFraming(const HeaderList& list, Version version);
+
+// "HTTP/1.0" or "HTTP/1.1". Reasons: unsupported_version (another one), `malformed`.
+std::string_view ParseVersion(std::string_view text, std::string_view malformed, Version& version);
+
+// Calls f(element) for each element of a comma-separated list, without OWS.
+template <typename F>
+void ForEachElement(std::string_view list, F&& f) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    std::string_view element = list.substr(0, comma);
+    list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+    while (!element.empty() && (element.front() == ' ' || element.front() == '\t')) element.remove_prefix(1);
+    while (!element.empty() && (element.back() == ' ' || element.back() == '\t')) element.remove_suffix(1);
+    if (!element.empty()) f(element);
+  }
+}
+
+}  // namespace portico::http::internal
+
+#endif  // DATAPLANE_HTTP_H1_FIELDS_H_

@@ -1,0 +1,240 @@
+#include "dataplane/http/h1_parser.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/http/characters.h"
+#include "dataplane/http/h1_fields.h"
+#include "dataplane/http/path.h"
+
+namespace portico::http {
+namespace {
+
+using State = H1HeadScanner::State;
+
+H1ParseResult NeedMore() { return {}; }
+
+H1ParseResult Done(size_t consumed) {
+  H1ParseResult result;
+  result.state = H1ParseResult::State::kDone;
+  result.consumed = consumed;
+  return result;
+}
+
+H1ParseResult Error(int status, std::string_view reason) {
+  H1ParseResult result;
+  result.state = H1ParseResult::State::kError;
+  result.status = status;
+  result.reason = reason;
+  return result;
+}
+
+struct RequestLine {
+  std::string_view method;
+  std::string_view target;
+  Version version = Version::kHttp11;
+  // Where malformed; the rest is as far as it was understood.
+  std::string_view error;
+};
+
+// RFC 9112 section 3: exactly two spaces.
+RequestLine ParseRequestLine(std::string_view line) {
+  RequestLine out;
+  const size_t first = line.find(' ');
+  out.method = line.substr(0, first);
+  if (!IsToken(out.method)) {
+    out.method = {};
+    out.error = "invalid_method";
+    return out;
+  }
+  if (first == std::string_view::npos) {
+    out.error = "invalid_request_line";
+    return out;
+  }
+  const size_t second = line.find(' ', first + 1);
+  out.target = line.substr(first + 1, second == std::string_view::npos ? second : second - first - 1);
+  if (out.target.empty() || second == std::string_view::npos) {
+    out.error = "invalid_request_line";
+    return out;
+  }
+  out.error = internal::ParseVersion(line.substr(second + 1), "invalid_request_line", out.version);
+  return out;
+}
+
+void FillRequestLine(const RequestLine& line, RequestHead& head) {
+  head.method_text = line.method;
+  head.method = LookUpMethod(line.method);
+  head.target = line.target;
+  head.version = line.version;
+}
+
+int StatusOf(std::string_view reason) {
+  if (reason == "unsupported_version") return 505;
+  if (reason == "too_many_headers") return 431;
+  return 400;
+}
+
+H1ParseResult ScanError(State state, bool first_line, bool request) {
+  switch (state) {
+    case State::kBadStart:
+      return request ? Error(400, "invalid_request_line") : Error(502, "invalid_status_line");
+    case State::kBadLine:
+      return Error(request ? 400 : 502, "invalid_line_ending");
+    case State::kFolded:
+      return Error(request ? 400 : 502, "folded_header");
+    default:
+      if (!request) return Error(502, "headers_too_large");
+      return first_line ? Error(431, "headers_too_large") : Error(414, "uri_too_long");
+  }
+}
+
+// The fields' meaning, once they are parsed.
+H1ParseResult FinishRequest(const RequestLine& line, size_t head_end, RequestHead& head, bool& keep_alive) {
+  const internal::Framing framing = internal::ReadFraming(head.headers, line.version);
+  if (!framing.error.empty()) return Error(400, framing.error);
+  if (framing.several_hosts) return Error(400, "duplicate_host");
+  if (framing.host == nullptr && line.version == Version::kHttp11) return Error(400, "missing_host");
+  if (framing.host != nullptr) {
+    const std::string_view error =
+        ParseAuthority(framing.host->value, head.headers.arena(), head.authority, head.host);
+    if (!error.empty()) return Error(400, error);
+  }
+  if (head.method == Method::kConnect) return Error(501, "connect_not_supported");
+  const std::string_view host = head.authority;
+  if (const std::string_view error = ParseTarget(line.target, head); !error.empty()) return Error(400, error);
+  // RFC 9112 section 3.2.2: the authority of an absolute target replaces Host.
+  if (head.authority.data() != host.data() && framing.host != nullptr) {
+    head.headers.Set(HeaderId::kHost, head.authority);
+  }
+  if (framing.chunked) {
+    head.body = BodyKind::kChunked;
+  } else if (framing.has_length) {
+    head.body = BodyKind::kLength;
+    head.content_length = framing.length;
+  }
+  if (framing.expect != nullptr && line.version != Version::kHttp10) {
+    if (!EqualsIgnoreCase(framing.expect->value, "100-continue")) return Error(417, "invalid_expectation");
+    head.expect_continue =
+        head.body == BodyKind::kChunked || (head.body == BodyKind::kLength && head.content_length > 0);
+  }
+  keep_alive = line.version == Version::kHttp10 ? framing.keep_alive && !framing.close : !framing.close;
+  return Done(head_end);
+}
+
+}  // namespace
+
+State H1HeadScanner::ScanStart(std::string_view input, size_t limit) {
+  if (begin_ == 0 && input[0] == '\r') {
+    if (limit < 2) return State::kNeedMore;
+    if (input[1] != '\n') return State::kBadLine;
+    begin_ = line_start_ = scanned_ = 2;
+  }
+  if (begin_ >= limit) return State::kNeedMore;
+  return Is(input[begin_], kTokenCharacter) ? State::kDone : State::kBadStart;
+}
+
+State H1HeadScanner::Scan(std::string_view input, uint32_t max_bytes) {
+  const size_t limit = std::min<size_t>(input.size(), max_bytes);
+  if (limit == 0) return State::kNeedMore;
+  started_ = true;
+  if (!start_checked_) {
+    const State start = ScanStart(input, limit);
+    if (start == State::kNeedMore && input.size() >= max_bytes) return State::kTooLarge;
+    if (start != State::kDone) return start;
+    start_checked_ = true;
+  }
+  const char* data = input.data();
+  while (true) {
+    if (line_start_ < limit && line_start_ != begin_ && (data[line_start_] == ' ' || data[line_start_] == '\t')) {
+      return State::kFolded;
+    }
+    // A CR that was the last byte before has yet to prove itself.
+    const size_t from = std::max<size_t>(line_start_, scanned_ == 0 ? 0 : scanned_ - 1);
+    const void* lf = from < limit ? std::memchr(data + from, '\n', limit - from) : nullptr;
+    if (lf == nullptr) {
+      scanned_ = static_cast<uint32_t>(std::max<size_t>(limit, scanned_));
+      if (from + 1 < limit && std::memchr(data + from, '\r', limit - from - 1) != nullptr) return State::kBadLine;
+      return input.size() >= max_bytes ? State::kTooLarge : State::kNeedMore;
+    }
+    const size_t end = static_cast<size_t>(static_cast<const char*>(lf) - data);
+    const void* cr = std::memchr(data + from, '\r', end - from);
+    if (cr == nullptr || cr != data + end - 1) return State::kBadLine;
+    const bool empty = end - 1 == line_start_;
+    line_start_ = scanned_ = static_cast<uint32_t>(end + 1);
+    if (first_line_end_ == 0) {
+      first_line_end_ = static_cast<uint32_t>(end - 1);
+      return State::kFirstLine;
+    }
+    if (empty) return State::kDone;
+  }
+}
+
+H1ParseResult H1RequestParser::ParseHead(std::string_view input, const H1Limits& limits, RequestHead& head) {
+  State state = scanner_.Scan(input, limits.max_header_bytes);
+  if (state == State::kFirstLine) {
+    const RequestLine line = ParseRequestLine(scanner_.first_line(input));
+    if (!line.error.empty()) {
+      FillRequestLine(line, head);
+      return Error(StatusOf(line.error), line.error);
+    }
+    state = scanner_.Scan(input, limits.max_header_bytes);
+  }
+  if (state == State::kNeedMore) return NeedMore();
+  RequestLine line;
+  if (scanner_.has_first_line()) {
+    line = ParseRequestLine(scanner_.first_line(input));
+    FillRequestLine(line, head);
+  }
+  if (state != State::kDone) return ScanError(state, scanner_.has_first_line(), /*request=*/true);
+  const std::string_view error =
+      internal::ParseFields(scanner_.fields(input), limits.max_header_count, head.headers);
+  if (!error.empty()) return Error(StatusOf(error), error);
+  return FinishRequest(line, scanner_.head_end(), head, keep_alive_);
+}
+
+H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits& limits, Method request_method,
+                                          ResponseHead& head) {
+  State state = scanner_.Scan(input, limits.max_header_bytes);
+  const auto parse_line = [&]() -> std::string_view {
+    // "HTTP/1.1 200 OK"; the last space may be missing (RFC 9112 section 4).
+    const std::string_view line = scanner_.first_line(input);
+    if (scanner_.head_begin() != 0 || line.size() < 12 || line[8] != ' ') return "invalid_status_line";
+    const std::string_view error = internal::ParseVersion(line.substr(0, 8), "invalid_status_line", head.version);
+    if (!error.empty()) return error;
+    if (line[9] < '1' || line[9] > '5' || line[10] < '0' || line[10] > '9' || line[11] < '0' || line[11] > '9' ||
+        (line.size() > 12 && line[12] != ' ')) {
+      return "invalid_status_line";
+    }
+    head.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+    head.reason = line.size() > 13 ? line.substr(13) : std::string_view();
+    return IsFieldValue(head.reason) ? std::string_view() : "invalid_status_line";
+  };
+  if (state == State::kFirstLine) {
+    if (const std::string_view error = parse_line(); !error.empty()) return Error(502, error);
+    state = scanner_.Scan(input, limits.max_header_bytes);
+  }
+  if (state == State::kNeedMore) return NeedMore();
+  if (state != State::kDone) return ScanError(state, scanner_.has_first_line(), /*request=*/false);
+  parse_line();
+  std::string_view error = internal::ParseFields(scanner_.fields(input), limits.max_header_count, head.headers);
+  if (!error.empty()) return Error(502, error);
+  // We ask for no upgrade; what follows would not be HTTP.
+  if (head.status == 101) return Error(502, "unexpected_upgrade");
+  const internal::Framing framing = internal::ReadFraming(head.headers, head.version);
+  if (!framing.error.empty()) return Error(502, framing.error);
+  if (head.status < 200 || head.status == 204 || head.status == 304 || request_method == Method::kHead) {
+    head.body = BodyKind::kNone;
+  } else if (framing.chunked) {
+    head.body = BodyKind::kChunked;
+  } else if (framing.has_length) {
+    head.body = BodyKind::kLength;
+    head.content_length = framing.length;
+  } else {
+    head.body = BodyKind::kUntilClose;
+  }
+  keep_alive_ = head.body != BodyKind::kUntilClose &&
+                (head.version == Version::kHttp10 ? framing.keep_alive && !framing.close : !framing.close);
+  return Done(scanner_.head_end());
+}
+
+}  // namespace portico::http

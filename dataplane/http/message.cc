@@ -1,0 +1,106 @@
+#include "dataplane/http/message.h"
+
+namespace portico::http {
+
+Method LookUpMethod(std::string_view text) {
+  switch (text.size()) {
+    case 3:
+      if (text == "GET") return Method::kGet;
+      if (text == "PUT") return Method::kPut;
+      break;
+    case 4:
+      if (text == "POST") return Method::kPost;
+      if (text == "HEAD") return Method::kHead;
+      break;
+    case 5:
+      if (text == "PATCH") return Method::kPatch;
+      if (text == "TRACE") return Method::kTrace;
+      break;
+    case 6:
+      if (text == "DELETE") return Method::kDelete;
+      break;
+    case 7:
+      if (text == "OPTIONS") return Method::kOptions;
+      if (text == "CONNECT") return Method::kConnect;
+      break;
+    default:
+      break;
+  }
+  return Method::kOther;
+}
+
+bool IsIdempotent(Method method) {
+  switch (method) {
+    case Method::kGet:
+    case Method::kHead:
+    case Method::kPut:
+    case Method::kDelete:
+    case Method::kOptions:
+    case Method::kTrace:
+      return true;
+    case Method::kOther:
+    case Method::kPost:
+    case Method::kConnect:
+    case Method::kPatch:
+      return false;
+  }
+  return false;
+}
+
+std::string_view ReasonPhrase(int status) {
+  switch (status) {
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
+    case 204: return "No Content";
+    case 205: return "Reset Content";
+    case 206: return "Partial Content";
+    case 300: return "Multiple Choices";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 305: return "Use Proxy";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 402: return "Payment Required";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 451: return "Unavailable For Legal Reasons";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 511: return "Network Authentication Required";
+    default: return "Unknown";
+  }
+}
+
+}  // namespace portico::http
