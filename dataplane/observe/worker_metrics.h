@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "dataplane/observe/metric_ids.h"
@@ -41,7 +42,9 @@ struct ExchangeRecord {
 
 // Per worker. The writer functions are for the worker's thread; the readers
 // belong to the collector and may run on any thread. Chunks for route and
-// upstream places are allocated on first use and published atomically.
+// upstream places are allocated on first use and published atomically: a worker
+// pays 64 bytes for each route and 256 for each upstream that has seen traffic,
+// rounded up to chunks (worker_tables.h), and 40 KiB for the rest.
 class WorkerMetrics {
  public:
   WorkerMetrics();
@@ -49,7 +52,13 @@ class WorkerMetrics {
   WorkerMetrics(const WorkerMetrics&) = delete;
   WorkerMetrics& operator=(const WorkerMetrics&) = delete;
 
+  // Counts one finished exchange. Places beyond kMaxRoutes or kMaxUpstreams
+  // count as overflow. No lock, no system call; no allocation but for the first
+  // exchange of a chunk.
   void Record(const ExchangeRecord& exchange);
+  // Counts a request that was no HTTP, or an abuse of the protocol, by a short
+  // fixed name ("bad_chunk_size"). See ReasonTable for the bound.
+  void ProtocolError(std::string_view reason);
 
   Counter downstream_connections_total, downstream_connections_closed_total;
   Counter upstream_connections_total, upstream_connections_closed_total, upstream_connect_failures_total;
@@ -58,13 +67,11 @@ class WorkerMetrics {
   Counter outlier_ejections_total;
   Counter jwt_cache_hits_total, jwt_cache_misses_total;
   Counter access_log_dropped_total;
-  // By small fixed list of reasons, see protocol_errors.h or reasons.h.
-  void ProtocolError(std::string_view reason);
 
  private:
   friend class MetricsCollector;
   struct Tables;
-  Tables* tables_;
+  std::unique_ptr<Tables> tables_;  // Never null.
 };
 
 }  // namespace portico::observe

@@ -1,0 +1,55 @@
+// All workers' counters as Prometheus metrics.
+#ifndef DATAPLANE_OBSERVE_METRICS_COLLECTOR_H_
+#define DATAPLANE_OBSERVE_METRICS_COLLECTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/observe/metric_ids.h"
+#include "dataplane/observe/proxy_status.h"
+#include "dataplane/observe/worker_metrics.h"
+#include "prometheus/collectable.h"
+#include "prometheus/metric_family.h"
+
+namespace portico::observe {
+
+// Sums the workers up when it is asked. A route or an upstream has series only
+// from its first exchange on, so that 100,000 idle routes cost nothing to scrape.
+// docs/metrics.md lists what comes out. Thread-safe.
+class MetricsCollector : public prometheus::Collectable {
+ public:
+  struct Options {
+    std::string version;  // Of portico_build_info
+    std::string node_id;  // Of portico_build_info
+    // Records that the access log had no room for; default: none to report.
+    std::function<uint64_t()> access_log_dropped;
+  };
+
+  // `ids`, `status` and `clock` must outlive it.
+  MetricsCollector(const MetricIds& ids, std::vector<std::shared_ptr<const WorkerMetrics>> workers,
+                   const ProxyStatus& status, const base::Clock& clock, Options options);
+
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  using Families = std::vector<prometheus::MetricFamily>;
+  void CollectRoutes(Families& out) const;
+  void CollectUpstreams(Families& out) const;
+  void CollectReasons(Families& out) const;
+  void CollectTotals(Families& out) const;
+  void CollectStatus(Families& out) const;
+
+  const MetricIds& ids_;
+  const std::vector<std::shared_ptr<const WorkerMetrics>> workers_;
+  const ProxyStatus& status_;
+  const base::Clock& clock_;
+  const Options options_;
+};
+
+}  // namespace portico::observe
+
+#endif  // DATAPLANE_OBSERVE_METRICS_COLLECTOR_H_
