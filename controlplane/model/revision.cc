@@ -3,14 +3,14 @@
 #include <map>
 #include <utility>
 
+#include "controlplane/model/proto_time.h"
+
 namespace portico::control {
 
 v1::RevisionInfo ToProto(const RevisionInfo& info) {
   v1::RevisionInfo proto;
   proto.set_revision(info.revision);
-  const int64_t nanos = absl::ToUnixNanos(info.created_at);
-  proto.mutable_created_at()->set_seconds(nanos / 1'000'000'000);
-  proto.mutable_created_at()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  *proto.mutable_created_at() = ToTimestamp(info.created_at);
   proto.set_author(info.author);
   proto.set_message(info.message);
   proto.set_peer(info.peer);
