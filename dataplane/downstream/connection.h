@@ -20,6 +20,9 @@ struct ConnectionOptions {
   int64_t stream_idle_timeout = 300 * base::kNanosPerSecond;  // Above: the exchange ends.
   int64_t idle_timeout = 3600 * base::kNanosPerSecond;        // Above: silent close.
   uint32_t max_requests_per_connection = 0;                   // 0: no limit.
+  // If set, read at every response: when true, it says that its connection closes
+  // (drain, first phase). Must outlive the connection.
+  const bool* announce_close = nullptr;
   // A PROXY header is required; connections without one are closed at once.
   bool proxy_protocol = false;
   // What an answered request may still send of its body while it is read and
