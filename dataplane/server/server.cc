@@ -1,0 +1,270 @@
+#include "dataplane/server/server.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "dataplane/base/log.h"
+
+namespace portico::server {
+namespace {
+
+using base::Severity;
+
+// How often is looked whether a worker has ended.
+constexpr absl::Duration kDrainStep = absl::Milliseconds(5);
+
+}  // namespace
+
+Server::Server(ServerOptions options, const base::Clock& clock, observe::ProxyStatus& status,
+               observe::MetricIds& ids, observe::AccessLogService& access_log,
+               snapshot::PolicyBuilders policies)
+    : options_(std::move(options)),
+      clock_(clock),
+      status_(status),
+      access_log_(access_log),
+      builder_(std::move(policies), ids, clock),
+      listeners_(options_.workers, options_.listener_addresses) {}
+
+Server::~Server() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (configuration_.joinable()) configuration_.join();
+  if (drain_.joinable()) drain_.join();
+  for (auto& worker : workers_) {
+    worker->ForceClose();
+    worker->Join();
+  }
+}
+
+absl::Status Server::Start() {
+  const uint32_t share =
+      options_.max_connections == 0
+          ? 0
+          : (options_.max_connections + options_.workers - 1) / options_.workers;
+  for (uint32_t i = 0; i < options_.workers; ++i) {
+    auto worker = Worker::Create({.index = i,
+                                  .max_connections = share,
+                                  .clock = clock_,
+                                  .limits = limits_,
+                                  .access_log = access_log_,
+                                  .policy_states = builder_.MakeWorkerStates()});
+    if (!worker.ok()) return worker.status();
+    workers_.push_back(*std::move(worker));
+  }
+  for (auto& worker : workers_) worker->Start();
+  configuration_ = std::thread([this] { RunConfiguration(); });
+  drain_ = std::thread([this] { RunDrain(); });
+  return absl::OkStatus();
+}
+
+std::vector<std::shared_ptr<const observe::WorkerMetrics>> Server::worker_metrics() const {
+  std::vector<std::shared_ptr<const observe::WorkerMetrics>> metrics;
+  for (const auto& worker : workers_) metrics.push_back(worker->metrics());
+  return metrics;
+}
+
+void Server::OnListenersChanged(
+    std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)> callback) {
+  on_listeners_changed_ = std::move(callback);
+}
+
+void Server::Offer(uint64_t revision, api::ResourceSet resources,
+                   std::function<void(Violations)> done) {
+  const absl::MutexLock lock(&mutex_);
+  queue_.push_back({revision, std::move(resources), std::move(done)});
+}
+
+std::shared_ptr<const snapshot::Snapshot> Server::live() const {
+  const absl::MutexLock lock(&mutex_);
+  return live_;
+}
+
+bool Server::ready() const {
+  const absl::MutexLock lock(&mutex_);
+  return live_ != nullptr && !drain_wanted_;
+}
+
+void Server::RunConfiguration() {
+  while (true) {
+    Work work;
+    {
+      const absl::MutexLock lock(&mutex_);
+      const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+        return stopping_ || !queue_.empty();
+      };
+      mutex_.Await(absl::Condition(&wanted));
+      if (stopping_) return;
+      work = std::move(queue_.front());
+      queue_.erase(queue_.begin());
+    }
+    Violations violations = Apply(work);
+    work.done(std::move(violations));
+  }
+}
+
+Violations Server::Apply(Work& work) {
+  Violations violations;
+  std::optional<Revision> compiled = Compile(work, violations);
+  if (!compiled) {
+    status_.config_rejected_total.Add();
+    base::Log(Severity::kWarning, "config",
+              absl::StrCat("revision ", work.revision, " refused: ", violations.size(),
+                           " violations; what was live stays"));
+    return violations;
+  }
+  const size_t changes = compiled->plan.removed.size();
+  bool moved = changes > 0;
+  for (const auto& listener : compiled->plan.listeners) moved |= !listener.sockets.empty();
+
+  auto revision = std::make_shared<const Revision>(*std::move(compiled));
+  InstallOnAll(revision);
+  listeners_.Commit(revision->plan);
+  {
+    const absl::MutexLock lock(&mutex_);
+    live_ = revision->snapshot;
+    status_.ready.store(!drain_wanted_);
+  }
+  const snapshot::Snapshot& snapshot = *revision->snapshot;
+  status_.config_revision.store(snapshot.revision);
+  status_.config_applied_at.store(clock_.Unix());
+  status_.config_applied_total.Add();
+  status_.routes.store(snapshot.routes.size());
+  if (moved && on_listeners_changed_) on_listeners_changed_(listeners_.Addresses());
+  base::Log(Severity::kInfo, "config",
+            absl::StrCat("revision ", snapshot.revision, " is live: ", snapshot.routes.size(),
+                         " routes, ", snapshot.listeners.size(), " listeners"));
+  return violations;
+}
+
+std::optional<Revision> Server::Compile(Work& work, Violations& violations) {
+  auto snapshot = builder_.Build(work.revision, std::move(work.resources), violations);
+  if (!snapshot.ok()) {
+    if (violations.empty()) {
+      v1::Violation& violation = violations.emplace_back();
+      violation.set_reason(std::string(snapshot.status().message()));
+    }
+    return std::nullopt;
+  }
+  Revision revision;
+  revision.snapshot = *std::move(snapshot);
+  if (!listeners_.Prepare(*revision.snapshot, revision.plan, violations)) return std::nullopt;
+  revision.listeners.resize(revision.plan.ids);
+  for (const auto& listener : revision.plan.listeners) {
+    revision.listeners[listener.id].entry = listener.entry;
+  }
+  if (!OpenAccessLogs(revision, violations)) {
+    ListenerTable::Discard(revision.plan);
+    return std::nullopt;
+  }
+  return revision;
+}
+
+bool Server::OpenAccessLogs(Revision& revision, Violations& violations) {
+  for (proxy::ListenerRuntime& listener : revision.listeners) {
+    if (listener.entry == nullptr || listener.entry->access_log.empty()) continue;
+    for (const auto& log : revision.snapshot->access_logs) {
+      if (log->name != listener.entry->access_log) continue;
+      const absl::StatusOr<uint32_t> sink = access_log_.Sink(log->path);
+      if (!sink.ok()) {
+        v1::Violation& violation = violations.emplace_back();
+        violation.mutable_resource()->set_kind("AccessLog");
+        violation.mutable_resource()->set_name(log->name);
+        violation.set_field("spec.path");
+        violation.set_value(log->path);
+        violation.set_reason(std::string(sink.status().message()));
+        violation.set_fix("name a file in a folder that the proxy may write to, or stdout");
+        continue;
+      }
+      listener.access_log = log;
+      listener.sink = *sink;
+    }
+  }
+  return violations.empty();
+}
+
+void Server::InstallOnAll(std::shared_ptr<const Revision> revision) {
+  struct Progress {
+    absl::Mutex mutex;
+    std::vector<bool> done ABSL_GUARDED_BY(mutex);
+  };
+  const auto progress = std::make_shared<Progress>();
+  {
+    const absl::MutexLock lock(&progress->mutex);
+    progress->done.resize(workers_.size());
+  }
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->Install(revision, [progress, i] {
+      const absl::MutexLock lock(&progress->mutex);
+      progress->done[i] = true;
+    });
+  }
+  // A worker that ends in a drain may not come to it any more.
+  const auto all_done = [&]() ABSL_SHARED_LOCKS_REQUIRED(progress->mutex) {
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      if (!progress->done[i] && !workers_[i]->ended()) return false;
+    }
+    return true;
+  };
+  const absl::MutexLock lock(&progress->mutex);
+  while (!progress->mutex.AwaitWithTimeout(absl::Condition(&all_done), kDrainStep)) {
+  }
+}
+
+void Server::Drain() {
+  const absl::MutexLock lock(&mutex_);
+  if (!drain_wanted_) base::Log(Severity::kInfo, "server", "drain begins: not ready any more");
+  drain_wanted_ = true;
+  status_.ready.store(false);
+  status_.draining.store(true);
+}
+
+void Server::WaitUntilDrained() {
+  const absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&drained_));
+}
+
+// True when all workers have ended within the time.
+bool Server::WaitForWorkers(int64_t nanos) {
+  const base::MonotonicNanos until = clock_.Monotonic() + nanos;
+  const absl::MutexLock lock(&mutex_);
+  while (true) {
+    bool ended = true;
+    for (auto& worker : workers_) ended &= worker->ended();
+    if (ended || stopping_) return ended;
+    if (clock_.Monotonic() >= until) return false;
+    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kDrainStep);
+  }
+}
+
+void Server::RunDrain() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || drain_wanted_;
+    };
+    mutex_.Await(absl::Condition(&wanted));
+    if (stopping_) return;
+  }
+  // First phase: everything is served, but clients are told to leave, and balancers
+  // see that the proxy is not ready.
+  for (auto& worker : workers_) worker->AnnounceDrain();
+  {
+    const absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&stopping_),
+                            absl::Nanoseconds(options_.drain_grace_nanos));
+  }
+  for (auto& worker : workers_) worker->Drain();
+  if (!WaitForWorkers(options_.drain_timeout_nanos)) {
+    base::Log(Severity::kWarning, "server", "drain timeout: open exchanges are cut");
+    for (auto& worker : workers_) worker->ForceClose();
+    WaitForWorkers(options_.drain_timeout_nanos);
+  }
+  base::Log(Severity::kInfo, "server", "drained");
+  const absl::MutexLock lock(&mutex_);
+  drained_ = true;
+}
+
+}  // namespace portico::server

@@ -1,0 +1,120 @@
+// The proxy as a whole: workers, revisions, readiness, drain.
+#ifndef DATAPLANE_SERVER_SERVER_H_
+#define DATAPLANE_SERVER_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "api/portico/v1/resource.pb.h"
+#include "api/resource/resource.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/net/address.h"
+#include "dataplane/observe/access_log.h"
+#include "dataplane/observe/metric_ids.h"
+#include "dataplane/observe/proxy_status.h"
+#include "dataplane/server/listener_table.h"
+#include "dataplane/server/worker.h"
+#include "dataplane/snapshot/snapshot.h"
+#include "dataplane/upstream/limits.h"
+
+namespace portico::server {
+
+struct ServerOptions {
+  uint32_t workers = 1;
+  uint32_t max_connections = 0;  // Per listener, all workers together; 0: no limit
+  // Time between "not ready" and the end of accepting, so that balancers notice.
+  int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
+  // Time for open exchanges after that; then they are cut.
+  int64_t drain_timeout_nanos = 30 * base::kNanosPerSecond;
+  std::map<std::string, net::SocketAddress> listener_addresses;
+};
+
+// What came of a revision: empty if it is live on all workers.
+using Violations = std::vector<v1::Violation>;
+
+// Everything public is thread-safe. What the constructor takes outlives it.
+class Server {
+ public:
+  Server(ServerOptions options, const base::Clock& clock, observe::ProxyStatus& status,
+         observe::MetricIds& ids, observe::AccessLogService& access_log,
+         snapshot::PolicyBuilders policies);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Starts the workers and the configuration thread.
+  absl::Status Start();
+
+  // Makes a complete set of resources live on all workers, or leaves everything as
+  // it is. `done` is called once, on the configuration thread. An offer that waits
+  // while a newer one comes is still made in its turn.
+  void Offer(uint64_t revision, api::ResourceSet resources, std::function<void(Violations)> done);
+
+  // What is live; nullptr before the first revision.
+  std::shared_ptr<const snapshot::Snapshot> live() const;
+  // Called on the configuration thread after a change of the listeners' addresses.
+  void OnListenersChanged(
+      std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)> callback);
+
+  // A complete revision is live on all workers, and no drain has begun.
+  bool ready() const;
+  // Not ready from now on; keeps accepting for the grace time, finishes what is
+  // open, then the workers end. Returns at once; may be called again.
+  void Drain();
+  // Waits until a drain has begun and the workers have ended.
+  void WaitUntilDrained();
+
+  std::vector<std::shared_ptr<const observe::WorkerMetrics>> worker_metrics() const;
+
+ private:
+  struct Work {
+    uint64_t revision = 0;
+    api::ResourceSet resources;
+    std::function<void(Violations)> done;
+  };
+  void RunConfiguration();
+  Violations Apply(Work& work);
+  std::optional<Revision> Compile(Work& work, Violations& violations);
+  bool OpenAccessLogs(Revision& revision, Violations& violations);
+  void InstallOnAll(std::shared_ptr<const Revision> revision);
+  void RunDrain();
+  bool WaitForWorkers(int64_t nanos);
+
+  // Constant after construction.
+  const ServerOptions options_;
+  const base::Clock& clock_;
+  observe::ProxyStatus& status_;
+  observe::AccessLogService& access_log_;
+  upstream::LimitRegistry limits_;
+
+  // Owned by the configuration thread once it runs.
+  snapshot::SnapshotBuilder builder_;
+  ListenerTable listeners_;
+  std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)>
+      on_listeners_changed_;
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::thread configuration_;
+  std::thread drain_;
+
+  mutable absl::Mutex mutex_;
+  std::vector<Work> queue_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drain_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drained_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const snapshot::Snapshot> live_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace portico::server
+
+#endif  // DATAPLANE_SERVER_SERVER_H_

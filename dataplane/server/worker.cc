@@ -1,0 +1,196 @@
+#include "dataplane/server/worker.h"
+
+#include <pthread.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "dataplane/base/check.h"
+
+namespace portico::server {
+namespace {
+
+// How soon ended acceptors are noticed; only while some are retired.
+constexpr int64_t kHousekeepingNanos = base::kNanosPerSecond;
+constexpr int64_t kDrainHousekeepingNanos = 10 * base::kNanosPerMilli;
+
+upstream::Random SeededRandom() {
+  uint64_t seed[4];
+  PORTICO_CHECK(getrandom(seed, sizeof seed, 0) == sizeof seed);
+  return upstream::Random(seed);
+}
+
+downstream::ConnectionOptions OptionsFor(const snapshot::ListenerEntry& entry,
+                                         const bool* announce_close) {
+  downstream::ConnectionOptions options;
+  options.head.max_header_bytes = entry.max_header_bytes;
+  options.head.max_header_count = entry.max_header_count;
+  options.max_body_bytes = entry.max_body_bytes;
+  options.header_timeout = entry.header_timeout_nanos;
+  options.stream_idle_timeout = entry.stream_idle_timeout_nanos;
+  options.idle_timeout = entry.idle_timeout_nanos;
+  options.max_requests_per_connection = entry.max_requests_per_connection;
+  options.proxy_protocol = entry.proxy_protocol;
+  options.announce_close = announce_close;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(WorkerOptions options) {
+  absl::StatusOr<std::unique_ptr<event::Engine>> engine = event::CreateEpollEngine();
+  if (!engine.ok()) return engine.status();
+  // owned: the constructor is private.
+  return std::unique_ptr<Worker>(new Worker(std::move(options), *std::move(engine)));
+}
+
+Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
+    : index_(options.index),
+      max_connections_(options.max_connections),
+      metrics_(std::make_shared<observe::WorkerMetrics>()),
+      loop_(std::move(engine), options.clock),
+      random_(SeededRandom()),
+      access_log_(options.access_log.MakeWriter()),
+      clusters_({loop_, *metrics_, random_, options.limits}),
+      context_{.loop = loop_,
+               .metrics = *metrics_,
+               .access_log = *access_log_,
+               .clusters = clusters_,
+               .random = random_,
+               .policy_states = std::move(options.policy_states),
+               .retries = {},
+               .active_requests = 0,
+               .active = nullptr},
+      proxy_(context_) {
+  housekeeping_.on_fire = &Worker::OnHousekeeping;
+  housekeeping_.context = this;
+}
+
+Worker::~Worker() { PORTICO_CHECK(!thread_.joinable()); }
+
+void Worker::Start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), absl::StrCat("worker-", index_).c_str());
+    loop_.Run();
+    ended_.store(true, std::memory_order_release);
+  });
+}
+
+void Worker::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::Install(std::shared_ptr<const Revision> revision, std::function<void()> done) {
+  loop_.Post([this, revision = std::move(revision), done = std::move(done)] {
+    Apply(revision);
+    done();
+  });
+}
+
+void Worker::Apply(const std::shared_ptr<const Revision>& revision) {
+  auto active = std::make_shared<proxy::ActiveSnapshot>();
+  active->snapshot = revision->snapshot;
+  active->listeners = revision->listeners;
+  context_.active = std::move(active);
+  if (draining_) {
+    for (const ListenerPlan::Listener& listener : revision->plan.listeners) {
+      if (!listener.sockets.empty()) loop_.engine().Close(listener.sockets[index_]);
+    }
+    return;
+  }
+  for (const ListenerPlan::Listener& listener : revision->plan.listeners) Listen(listener);
+  for (const uint32_t id : revision->plan.removed) Retire(id, /*drain=*/true);
+}
+
+void Worker::Listen(const ListenerPlan::Listener& listener) {
+  const downstream::ConnectionOptions options = OptionsFor(*listener.entry, &announce_close_);
+  if (listener.sockets.empty()) {
+    for (Listening& listening : listening_) {
+      if (listening.id == listener.id) listening.acceptor->SetConnectionOptions(options);
+    }
+    return;
+  }
+  // It moved: connections made at the old address stay.
+  Retire(listener.id, /*drain=*/false);
+  downstream::AcceptorOptions acceptor;
+  acceptor.listener_id = listener.id;
+  acceptor.listener_name = listener.entry->name;
+  acceptor.connection = options;
+  acceptor.max_connections = max_connections_;
+  listening_.push_back({std::make_unique<downstream::Acceptor>(
+                            loop_, listener.sockets[index_], std::move(acceptor), proxy_, *this),
+                        listener.id});
+  listening_.back().acceptor->Start();
+}
+
+void Worker::Retire(uint32_t id, bool drain) {
+  for (size_t i = 0; i < listening_.size();) {
+    if (listening_[i].id != id) {
+      ++i;
+      continue;
+    }
+    if (drain) {
+      listening_[i].acceptor->Drain();
+    } else {
+      listening_[i].acceptor->StopAccepting();
+    }
+    retired_.push_back(std::move(listening_[i].acceptor));
+    listening_.erase(listening_.begin() + static_cast<std::ptrdiff_t>(i));
+    ArmHousekeeping();
+  }
+}
+
+void Worker::AnnounceDrain() {
+  loop_.Post([this] { announce_close_ = true; });
+}
+
+void Worker::Drain() {
+  loop_.Post([this] {
+    announce_close_ = true;
+    draining_ = true;
+    for (auto& acceptor : retired_) acceptor->Drain();
+    while (!listening_.empty()) Retire(listening_.back().id, /*drain=*/true);
+    ArmHousekeeping();
+  });
+}
+
+void Worker::ForceClose() {
+  loop_.Post([this] {
+    draining_ = true;
+    while (!listening_.empty()) Retire(listening_.back().id, /*drain=*/true);
+    for (auto& acceptor : retired_) {
+      acceptor->ForceClose(absl::UnavailableError("the proxy is stopping"));
+    }
+    ArmHousekeeping();
+  });
+}
+
+void Worker::ArmHousekeeping() {
+  loop_.timers().Arm(housekeeping_, loop_.now() + (draining_ ? kDrainHousekeepingNanos : kHousekeepingNanos));
+}
+
+void Worker::OnHousekeeping(event::Timer& timer) {
+  static_cast<Worker*>(timer.context)->Housekeep();
+}
+
+void Worker::Housekeep() {
+  std::erase_if(retired_, [](const auto& acceptor) { return acceptor->ended(); });
+  if (!retired_.empty()) {
+    ArmHousekeeping();
+    return;
+  }
+  if (!draining_) return;
+  if (!closing_clusters_) {
+    closing_clusters_ = true;
+    clusters_.Close();
+  }
+  if (clusters_.connections() == 0) {
+    loop_.Stop();
+  } else {
+    ArmHousekeeping();
+  }
+}
+
+}  // namespace portico::server

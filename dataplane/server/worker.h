@@ -1,0 +1,123 @@
+// One thread that serves.
+#ifndef DATAPLANE_SERVER_WORKER_H_
+#define DATAPLANE_SERVER_WORKER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/downstream/acceptor.h"
+#include "dataplane/downstream/connection.h"
+#include "dataplane/event/loop.h"
+#include "dataplane/event/timer.h"
+#include "dataplane/observe/access_log.h"
+#include "dataplane/observe/worker_metrics.h"
+#include "dataplane/proxy/serve_exchange.h"
+#include "dataplane/proxy/worker_context.h"
+#include "dataplane/server/listener_table.h"
+#include "dataplane/snapshot/snapshot.h"
+#include "dataplane/upstream/cluster_manager.h"
+#include "dataplane/upstream/limits.h"
+#include "dataplane/upstream/random.h"
+
+namespace portico::server {
+
+// A revision on its way to the workers. Shared by them, not written any more.
+struct Revision {
+  std::shared_ptr<const snapshot::Snapshot> snapshot;
+  ListenerPlan plan;
+  // By listener id.
+  std::vector<proxy::ListenerRuntime> listeners;
+};
+
+// What a worker is made of. What is referred to outlives it.
+struct WorkerOptions {
+  uint32_t index = 0;
+  // Connections open at once on each listener of this worker; 0: no limit.
+  uint32_t max_connections = 0;
+  const base::Clock& clock;
+  upstream::LimitRegistry& limits;
+  observe::AccessLogService& access_log;
+  snapshot::PolicyWorkerStates policy_states;
+};
+
+// Owns its loop, acceptors, connections, pools and counters. The public functions
+// are thread-safe but for Start() and Join().
+class Worker final : private downstream::ConnectionObserver {
+ public:
+  // Errors: ResourceExhausted when the kernel gives no descriptor.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(WorkerOptions options);
+  // After Join(), or never started.
+  ~Worker() override;
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void Start();
+  // Switches to `revision`, then calls `done` on the worker's thread.
+  void Install(std::shared_ptr<const Revision> revision, std::function<void()> done);
+  // From now on every response says that its connection closes.
+  void AnnounceDrain();
+  // Stops accepting, ends every connection at its next rest, and then the thread.
+  void Drain();
+  // Ends every connection now, and then the thread.
+  void ForceClose();
+  // Waits for the thread's end.
+  void Join();
+  // Set at the thread's end.
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
+  std::shared_ptr<const observe::WorkerMetrics> metrics() const { return metrics_; }
+
+ private:
+  struct Listening {
+    std::unique_ptr<downstream::Acceptor> acceptor;
+    uint32_t id = 0;
+  };
+
+  Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine);
+  void Apply(const std::shared_ptr<const Revision>& revision);
+  void Listen(const ListenerPlan::Listener& listener);
+  void Retire(uint32_t id, bool drain);
+  static void OnHousekeeping(event::Timer& timer);
+  void Housekeep();
+  void ArmHousekeeping();
+
+  void OnConnectionOpened() override { metrics_->downstream_connections_total.Add(); }
+  void OnConnectionClosed() override { metrics_->downstream_connections_closed_total.Add(); }
+  void OnProtocolError(std::string_view reason) override { metrics_->ProtocolError(reason); }
+  void OnConnectionRefused(std::string_view reason) override { metrics_->ProtocolError(reason); }
+
+  // Constant after construction.
+  const uint32_t index_;
+  const uint32_t max_connections_;
+  const std::shared_ptr<observe::WorkerMetrics> metrics_;
+
+  // Owned by the worker's thread once it runs.
+  event::Loop loop_;
+  upstream::Random random_;
+  std::unique_ptr<observe::AccessLogWriter> access_log_;
+  upstream::ClusterManager clusters_;
+  proxy::WorkerContext context_;
+  proxy::Proxy proxy_;
+  std::vector<Listening> listening_;
+  // No longer accepting, with connections left.
+  std::vector<std::unique_ptr<downstream::Acceptor>> retired_;
+  event::Timer housekeeping_;
+  bool announce_close_ = false;
+  bool draining_ = false;
+  bool closing_clusters_ = false;
+
+  // Atomic.
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
+};
+
+}  // namespace portico::server
+
+#endif  // DATAPLANE_SERVER_WORKER_H_
