@@ -52,6 +52,7 @@ readonly LIBRARY_PACKAGES=(
   libre2-dev=20220601
   nlohmann-json3-dev=3.11.
   libyaml-cpp-dev=0.7.
+  libcli11-dev=2.1.
   liburing-dev=2.3
   libhiredis-dev=0.14.
   zlib1g-dev=1:1.2.

@@ -31,9 +31,9 @@ namespace {
 class EchoService : public Echo::Service {
   grpc::Status Say(grpc::ServerContext* context, const EchoRequest* request,
                    EchoReply* reply) override {
-    const bool encrypted =
-        !context->auth_context()->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME)
-             .empty();
+    const bool encrypted = !context->auth_context()
+                                ->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME)
+                                .empty();
     reply->set_text(absl::StrCat(request->text(), encrypted ? " over TLS" : " in the clear"));
     return grpc::Status::OK;
   }
@@ -77,8 +77,7 @@ TEST(TwoTlsLibraries, EachMakesAHandshakeInOneProcess) {
 
 TEST(TwoTlsLibraries, TheDynamicLinkerKnowsOnlyOpenSsl) {
   using VersionFunction = const char* (*)(int);
-  auto version =
-      reinterpret_cast<VersionFunction>(dlsym(RTLD_DEFAULT, "OpenSSL_version"));
+  auto version = reinterpret_cast<VersionFunction>(dlsym(RTLD_DEFAULT, "OpenSSL_version"));
   ASSERT_NE(version, nullptr);
   EXPECT_EQ(std::string(version(0)).substr(0, 10), "OpenSSL 3.");
 }

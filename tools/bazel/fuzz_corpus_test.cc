@@ -1,5 +1,5 @@
-// Feeds every file of a corpus to a fuzz target: one test case for the files, one for the empty input.
-// The only argument is the folder.
+// Feeds every file of a corpus to a fuzz target: one test case for the files, one for the empty
+// input. The only argument is the folder.
 
 #include <gtest/gtest.h>
 
