@@ -6,10 +6,14 @@ namespace {
 using snapshot::LocalReply;
 
 std::string_view Text(std::string_view before, const absl::Status& status, base::Arena& arena) {
-  return arena.Concat({before, status.message()});
+  return arena.Concat({before, CopyMessage(status, arena)});
 }
 
 }  // namespace
+
+std::string_view CopyMessage(const absl::Status& status, base::Arena& arena) {
+  return arena.Copy({status.message().data(), status.message().size()});
+}
 
 LocalReply ReplyForAcquire(const upstream::Acquired& acquired, const absl::Status& scope_reason,
                            base::Arena& arena) {

@@ -2,12 +2,18 @@
 #ifndef DATAPLANE_PROXY_FAILURE_H_
 #define DATAPLANE_PROXY_FAILURE_H_
 
+#include <string_view>
+
 #include "absl/status/status.h"
 #include "dataplane/base/arena.h"
 #include "dataplane/snapshot/policy.h"
 #include "dataplane/upstream/cluster.h"
 
 namespace portico::proxy {
+
+// The message of a status, in the arena. (Abseil here is built with a string_view of
+// its own.)
+std::string_view CopyMessage(const absl::Status& status, base::Arena& arena);
 
 // No connection to the upstream.
 snapshot::LocalReply ReplyForAcquire(const upstream::Acquired& acquired,

@@ -74,7 +74,7 @@ void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstr
     x.detail = reply.message;
   } else {
     x.reason = upstream_failed ? "upstream_reset" : "client_disconnected";
-    x.detail = x.arena().Copy(status.message());
+    x.detail = CopyMessage(status, x.arena());
     if (upstream_failed) attempt.cluster.Report(attempt.acquired.lease.host(), false);
   }
   x.stream.Abort();

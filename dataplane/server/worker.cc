@@ -119,8 +119,9 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   acceptor.listener_name = listener.entry->name;
   acceptor.connection = options;
   acceptor.max_connections = max_connections_;
-  listening_.push_back({std::make_unique<downstream::Acceptor>(
-                            loop_, listener.sockets[index_], std::move(acceptor), proxy_, *this),
+  downstream::ConnectionObserver& observer = *this;
+  listening_.push_back({std::make_unique<downstream::Acceptor>(loop_, listener.sockets[index_],
+                                                               std::move(acceptor), proxy_, observer),
                         listener.id});
   listening_.back().acceptor->Start();
 }
