@@ -75,6 +75,7 @@ size_t FieldBytes(const HeaderList& headers) {
   return bytes;
 }
 
+// `except`: not written either; kCount: none.
 absl::Status PutFields(const HeaderList& headers, HeaderId except, HeadWriter& out) {
   for (const HeaderField& field : headers) {
     if (field.name.empty() || field.id == except || IsOurs(field.id)) continue;
@@ -145,7 +146,7 @@ absl::StatusOr<base::Buffer> WriteResponseHead(const ResponseHead& head, const R
       pool.Allocate(kFixedBytes + reason.size() + options.date.size() + FieldBytes(head.headers));
   HeadWriter out(buffer.data());
   out.Put("HTTP/1.1 ").PutNumber(static_cast<uint64_t>(head.status)).Put(' ').Put(reason).Put("\r\n");
-  if (const absl::Status status = PutFields(head.headers, HeaderId::kOther, out); !status.ok()) return status;
+  if (const absl::Status status = PutFields(head.headers, HeaderId::kCount, out); !status.ok()) return status;
   if (!options.date.empty() && head.status >= 200 && head.headers.Find(HeaderId::kDate) == nullptr) {
     out.PutField("Date", options.date);
   }
