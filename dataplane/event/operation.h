@@ -60,6 +60,7 @@ class OperationAccess {
   static Operation::Kind kind(const Operation& op) { return op.kind_; }
   // A byte for the engine's own use, 0 at the start.
   static uint8_t& engine_state(Operation& op) { return op.engine_state_; }
+  static uint8_t engine_state(const Operation& op) { return op.engine_state_; }
   static bool cancel_wanted(const Operation& op) { return op.cancel_wanted_; }
   static void SetCancelWanted(Operation& op) { op.cancel_wanted_ = true; }
   // A result that is delivered later: Complete(op, op.result()).

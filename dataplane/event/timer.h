@@ -62,9 +62,11 @@ class TimerWheel {
   static constexpr int kLevels = 4;
   static constexpr int kSlotBits = 6;
   static constexpr int kSlots = 1 << kSlotBits;
-  // Two more lists: armed with a deadline in the past, and being fired.
+  // More lists: armed with a deadline in the past, found to be due (the last tick
+  // first), and being fired (the first tick first).
   static constexpr uint16_t kDue = kLevels * kSlots;
-  static constexpr uint16_t kFiring = kDue + 1;
+  static constexpr uint16_t kCollected = kDue + 1;
+  static constexpr uint16_t kFiring = kDue + 2;
 
   void Insert(Timer& timer);
   void Link(Timer& timer, uint16_t slot);

@@ -37,8 +37,8 @@ inline constexpr size_t kMaxProxyHeaderV1 = 107;
 // Parses versions 1 and 2 from the first bytes of a connection, as HAProxy's
 // proxy-protocol.txt (2020/03/05) says: strictly, both versions accepted, a missing
 // header is an error. Called again with all bytes so far while it needs more.
-// Version 2's extensions (TLVs) are checked to be well-formed and skipped; the
-// checksum (PP2_TYPE_CRC32C) is verified where there is one.
+// Extensions (TLVs) of a version 2 header with addresses are checked to be
+// well-formed and skipped; a checksum (PP2_TYPE_CRC32C) among them is verified.
 ProxyParseResult ParseProxyHeader(std::string_view bytes);
 
 }  // namespace portico::net

@@ -1,0 +1,98 @@
+#include "dataplane/base/buffer.h"
+
+#include <cstdlib>
+#include <new>
+
+namespace portico::base {
+namespace {
+
+// A pool hides a use after free from the sanitizers, so there they get the heap.
+#ifdef PORTICO_SANITIZED
+constexpr bool kKeepFreeBlocks = false;
+#else
+constexpr bool kKeepFreeBlocks = true;
+#endif
+
+constexpr size_t kAlignment = 64;
+
+}  // namespace
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    block_ = std::exchange(other.block_, nullptr);
+  }
+  return *this;
+}
+
+Buffer Buffer::Share() const {
+  if (block_ == nullptr) return Buffer();
+  ++block_->references;
+  return Buffer(block_);
+}
+
+void Buffer::Reset() {
+  if (block_ == nullptr) return;
+  Block* block = std::exchange(block_, nullptr);
+  PORTICO_CHECK(block->references > 0);
+  if (--block->references == 0) block->pool->Return(block);
+}
+
+BufferPool::BufferPool(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
+
+BufferPool::~BufferPool() {
+  PORTICO_CHECK(live_ == 0);
+  FreeAll(small_);
+  FreeAll(large_);
+}
+
+Buffer BufferPool::Allocate(size_t size) {
+  Buffer::Block* block = nullptr;
+  if (size > kLarge) {
+    block = Create(size);
+  } else {
+    const size_t capacity = size <= kSmall ? kSmall : kLarge;
+    Buffer::Block*& list = size <= kSmall ? small_ : large_;
+    if (list != nullptr) {
+      block = std::exchange(list, list->next_free);
+      idle_bytes_ -= capacity;
+    } else {
+      block = Create(capacity);
+    }
+  }
+  block->next_free = nullptr;
+  block->size = 0;
+  block->references = 1;
+  ++live_;
+  live_bytes_ += block->capacity;
+  return Buffer(block);
+}
+
+Buffer::Block* BufferPool::Create(size_t capacity) {
+  const size_t rounded = (sizeof(Buffer::Block) + capacity + kAlignment - 1) / kAlignment * kAlignment;
+  void* memory = std::aligned_alloc(kAlignment, rounded);
+  PORTICO_CHECK(memory != nullptr);
+  // owned: by the pool, freed in Return() or FreeAll().
+  return ::new (memory) Buffer::Block{.pool = this, .next_free = nullptr, .capacity = capacity, .size = 0, .references = 0};
+}
+
+void BufferPool::Return(Buffer::Block* block) {
+  const size_t capacity = block->capacity;
+  --live_;
+  live_bytes_ -= capacity;
+  const bool keep = kKeepFreeBlocks && capacity <= kLarge && idle_bytes_ + capacity <= max_idle_bytes_;
+  if (!keep) {
+    std::free(block);
+    return;
+  }
+  Buffer::Block*& list = capacity == kSmall ? small_ : large_;
+  block->next_free = list;
+  list = block;
+  idle_bytes_ += capacity;
+}
+
+void BufferPool::FreeAll(Buffer::Block* list) {
+  while (list != nullptr) std::free(std::exchange(list, list->next_free));
+}
+
+}  // namespace portico::base

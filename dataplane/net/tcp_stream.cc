@@ -1,0 +1,76 @@
+#include <sys/socket.h>
+
+#include <optional>
+
+#include "dataplane/base/check.h"
+#include "dataplane/net/byte_stream.h"
+
+namespace portico::net {
+namespace {
+
+using NameFunction = int (*)(int, sockaddr*, socklen_t*);
+
+SocketAddress Ask(NameFunction function, int fd) {
+  sockaddr_storage address = {};
+  socklen_t length = sizeof(address);
+  if (function(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return SocketAddress();
+  return SocketAddress::FromSockaddr(address);
+}
+
+class TcpStream final : public ByteStream {
+ public:
+  TcpStream(event::Loop& loop, int fd, std::optional<SocketAddress> peer) : engine_(loop.engine()), fd_(fd), peer_(peer) {
+    PORTICO_CHECK(fd >= 0);
+  }
+  ~TcpStream() override { engine_.Close(fd_); }
+
+  void StartReceive(event::ReceiveOperation& op) override {
+    op.fd = fd_;
+    engine_.StartReceive(op);
+  }
+  void StartSend(event::SendOperation& op) override {
+    op.fd = fd_;
+    engine_.StartSend(op);
+  }
+  void StartHangUpWatch(event::HangUpOperation& op) override {
+    op.fd = fd_;
+    engine_.StartHangUpWatch(op);
+  }
+  void Cancel(event::Operation& op) override { engine_.Cancel(op); }
+
+  void ShutdownWrite() override { ::shutdown(fd_, SHUT_WR); }
+
+  void Abort() override {
+    // Closing then discards what is unsent and sends a reset.
+    const linger at_once = {.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  }
+
+  SocketAddress peer() const override {
+    if (!peer_.has_value()) peer_ = Ask(&::getpeername, fd_);
+    return *peer_;
+  }
+  SocketAddress local() const override {
+    if (!local_.has_value()) local_ = Ask(&::getsockname, fd_);
+    return *local_;
+  }
+
+ private:
+  event::Engine& engine_;
+  const int fd_;
+  // Asked once, when somebody wants to know.
+  mutable std::optional<SocketAddress> peer_;
+  mutable std::optional<SocketAddress> local_;
+};
+
+}  // namespace
+
+std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd) {
+  return std::make_unique<TcpStream>(loop, fd, std::nullopt);
+}
+
+std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd, const SocketAddress& peer) {
+  return std::make_unique<TcpStream>(loop, fd, peer);
+}
+
+}  // namespace portico::net
