@@ -1,9 +1,9 @@
 #include "dataplane/server/server.h"
 
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "dataplane/base/log.h"
 
 namespace portico::server {
@@ -12,7 +12,7 @@ namespace {
 using base::Severity;
 
 // How often is looked whether a worker has ended.
-constexpr absl::Duration kDrainStep = absl::Milliseconds(5);
+constexpr std::chrono::milliseconds kDrainStep(5);
 
 }  // namespace
 
@@ -28,9 +28,10 @@ Server::Server(ServerOptions options, const base::Clock& clock, observe::ProxySt
 
 Server::~Server() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  changed_.notify_all();
   if (configuration_.joinable()) configuration_.join();
   if (drain_.joinable()) drain_.join();
   for (auto& worker : workers_) {
@@ -73,17 +74,20 @@ void Server::OnListenersChanged(
 
 void Server::Offer(uint64_t revision, api::ResourceSet resources,
                    std::function<void(Violations)> done) {
-  const absl::MutexLock lock(&mutex_);
-  queue_.push_back({revision, std::move(resources), std::move(done)});
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({revision, std::move(resources), std::move(done)});
+  }
+  changed_.notify_all();
 }
 
 std::shared_ptr<const snapshot::Snapshot> Server::live() const {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return live_;
 }
 
 bool Server::ready() const {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return live_ != nullptr && !drain_wanted_;
 }
 
@@ -91,14 +95,11 @@ void Server::RunConfiguration() {
   while (true) {
     Work work;
     {
-      const absl::MutexLock lock(&mutex_);
-      const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-        return stopping_ || !queue_.empty();
-      };
-      mutex_.Await(absl::Condition(&wanted));
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (stopping_) return;
       work = std::move(queue_.front());
-      queue_.erase(queue_.begin());
+      queue_.pop_front();
     }
     Violations violations = Apply(work);
     work.done(std::move(violations));
@@ -123,7 +124,7 @@ Violations Server::Apply(Work& work) {
   InstallOnAll(revision);
   listeners_.Commit(revision->plan);
   {
-    const absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     live_ = revision->snapshot;
     status_.ready.store(!drain_wanted_);
   }
@@ -187,74 +188,73 @@ bool Server::OpenAccessLogs(Revision& revision, Violations& violations) {
 
 void Server::InstallOnAll(std::shared_ptr<const Revision> revision) {
   struct Progress {
-    absl::Mutex mutex;
-    std::vector<bool> done ABSL_GUARDED_BY(mutex);
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<bool> done;
   };
   const auto progress = std::make_shared<Progress>();
-  {
-    const absl::MutexLock lock(&progress->mutex);
-    progress->done.resize(workers_.size());
-  }
+  progress->done.resize(workers_.size());
   for (size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->Install(revision, [progress, i] {
-      const absl::MutexLock lock(&progress->mutex);
+      const std::lock_guard lock(progress->mutex);
       progress->done[i] = true;
+      progress->changed.notify_one();
     });
   }
   // A worker that ends in a drain may not come to it any more.
-  const auto all_done = [&]() ABSL_SHARED_LOCKS_REQUIRED(progress->mutex) {
+  const auto all_done = [&] {
     for (size_t i = 0; i < workers_.size(); ++i) {
       if (!progress->done[i] && !workers_[i]->ended()) return false;
     }
     return true;
   };
-  const absl::MutexLock lock(&progress->mutex);
-  while (!progress->mutex.AwaitWithTimeout(absl::Condition(&all_done), kDrainStep)) {
+  std::unique_lock lock(progress->mutex);
+  while (!progress->changed.wait_for(lock, kDrainStep, all_done)) {
   }
 }
 
 void Server::Drain() {
-  const absl::MutexLock lock(&mutex_);
-  if (!drain_wanted_) base::Log(Severity::kInfo, "server", "drain begins: not ready any more");
-  drain_wanted_ = true;
-  status_.ready.store(false);
-  status_.draining.store(true);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!drain_wanted_) base::Log(Severity::kInfo, "server", "drain begins: not ready any more");
+    drain_wanted_ = true;
+    status_.ready.store(false);
+    status_.draining.store(true);
+  }
+  changed_.notify_all();
 }
 
 void Server::WaitUntilDrained() {
-  const absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(&drained_));
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return drained_; });
 }
 
 // True when all workers have ended within the time.
 bool Server::WaitForWorkers(int64_t nanos) {
   const base::MonotonicNanos until = clock_.Monotonic() + nanos;
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   while (true) {
     bool ended = true;
     for (auto& worker : workers_) ended &= worker->ended();
     if (ended || stopping_) return ended;
     if (clock_.Monotonic() >= until) return false;
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kDrainStep);
+    changed_.wait_for(lock, kDrainStep, [this] { return stopping_; });
   }
 }
 
 void Server::RunDrain() {
   {
-    const absl::MutexLock lock(&mutex_);
-    const auto wanted = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || drain_wanted_;
-    };
-    mutex_.Await(absl::Condition(&wanted));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stopping_ || drain_wanted_; });
     if (stopping_) return;
   }
   // First phase: everything is served, but clients are told to leave, and balancers
   // see that the proxy is not ready.
   for (auto& worker : workers_) worker->AnnounceDrain();
   {
-    const absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_),
-                            absl::Nanoseconds(options_.drain_grace_nanos));
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::nanoseconds(options_.drain_grace_nanos),
+                      [this] { return stopping_; });
   }
   for (auto& worker : workers_) worker->Drain();
   if (!WaitForWorkers(options_.drain_timeout_nanos)) {
@@ -263,8 +263,11 @@ void Server::RunDrain() {
     WaitForWorkers(options_.drain_timeout_nanos);
   }
   base::Log(Severity::kInfo, "server", "drained");
-  const absl::MutexLock lock(&mutex_);
-  drained_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    drained_ = true;
+  }
+  changed_.notify_all();
 }
 
 }  // namespace portico::server

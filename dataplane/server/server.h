@@ -2,19 +2,20 @@
 #ifndef DATAPLANE_SERVER_SERVER_H_
 #define DATAPLANE_SERVER_SERVER_H_
 
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "api/portico/v1/resource.pb.h"
 #include "api/resource/resource.h"
 #include "dataplane/base/clock.h"
@@ -107,12 +108,14 @@ class Server {
   std::thread configuration_;
   std::thread drain_;
 
-  mutable absl::Mutex mutex_;
-  std::vector<Work> queue_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool drain_wanted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool drained_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<const snapshot::Snapshot> live_ ABSL_GUARDED_BY(mutex_);
+  // Guarded by mutex_; changed_ tells of every change.
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Work> queue_;
+  bool stopping_ = false;
+  bool drain_wanted_ = false;
+  bool drained_ = false;
+  std::shared_ptr<const snapshot::Snapshot> live_;
 };
 
 }  // namespace portico::server

@@ -1,6 +1,6 @@
 #include "dataplane/upstream/limits.h"
 
-#include <utility>
+#include <iterator>
 
 namespace portico::upstream {
 
@@ -13,7 +13,7 @@ bool TryTake(std::atomic<int64_t>& taken, int64_t max) {
 }
 
 std::shared_ptr<SharedLimits> LimitRegistry::Get(std::string_view upstream) {
-  const absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   // Upstreams that no worker uses any more are forgotten here: this runs rarely.
   for (auto it = limits_.begin(); it != limits_.end();) {
     it = it->second.expired() ? limits_.erase(it) : std::next(it);

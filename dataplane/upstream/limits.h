@@ -6,11 +6,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include <utility>
 
 namespace portico::upstream {
 
@@ -34,8 +33,9 @@ class LimitRegistry {
   std::shared_ptr<SharedLimits> Get(std::string_view upstream);
 
  private:
-  absl::Mutex mutex_;
-  std::map<std::string, std::weak_ptr<SharedLimits>, std::less<>> limits_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::map<std::string, std::weak_ptr<SharedLimits>, std::less<>> limits_;
 };
 
 // One worker's part of `max_requests`. Places are taken from the shared count
