@@ -64,6 +64,7 @@ uint64_t Fleet::Connected(uint64_t session, const ProxyIdentity& identity, uint6
   {
     std::lock_guard lock(mutex_);
     ProxyRecord& record = records_[identity.node_id];
+    if (record.connected && record.session > session) return 0;
     const bool same = record.identity.build == identity.build && record.applied == applied;
     if (!same) {
       record.rejected = 0;

@@ -61,7 +61,8 @@ class Fleet {
   // disconnected ones that were seen longest ago are forgotten. `head` is the current revision.
   Fleet(const Clock& clock, size_t max_records, uint64_t head);
 
-  // A stream has said who it is and what it has. Returns the revision that this proxy refused before
+  // A stream has said who it is and what it has. Of two streams of one node, the one with the higher
+  // session counts, whichever speaks first. Returns the revision that this proxy refused before
   // and that must not be sent again: 0 if none, or if its build or its applied revision has changed
   // since.
   uint64_t Connected(uint64_t session, const ProxyIdentity& identity, uint64_t applied);
