@@ -50,7 +50,7 @@ void Loop::Stop() {
 
 void Loop::Post(std::function<void()> work) {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(work));
     has_posted_.store(true, std::memory_order_release);
   }
@@ -73,7 +73,7 @@ void Loop::ReadClock() {
 void Loop::RunPosted() {
   if (!has_posted_.load(std::memory_order_acquire)) return;
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     running_posted_.swap(posted_);
     has_posted_.store(false, std::memory_order_release);
   }

@@ -7,10 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "dataplane/base/buffer.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/event/engine.h"
@@ -78,8 +77,8 @@ class Loop {
   // Shared. The flags spare a turn without posted work the lock.
   std::atomic<bool> has_posted_{false};
   std::atomic<bool> stop_{false};
-  absl::Mutex mutex_;
-  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::vector<std::function<void()>> posted_;  // Guarded by mutex_.
 };
 
 }  // namespace portico::event

@@ -8,8 +8,7 @@ namespace portico::event {
 namespace internal {
 
 void UnhandledException() noexcept {
-  // boundary: an exception left a task, which no caller expects; say which.
-  try {
+  try {  // boundary: an exception left a task, which no caller expects; say which.
     throw;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "exception left a task: %s\n", error.what());
