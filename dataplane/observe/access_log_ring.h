@@ -50,13 +50,15 @@ class AccessLogRing {
   const size_t mask_;
   const std::unique_ptr<char[]> memory_;
 
-  // The writer's cache line. Positions only go up.
-  alignas(64) std::atomic<uint64_t> head_{0};
+  // The writer's cache line, and the reader's: the padding keeps them apart wherever
+  // the ring lies. Positions only go up.
+  char before_writer_[64];
+  std::atomic<uint64_t> head_{0};
   uint64_t seen_tail_ = 0;
   std::atomic<uint64_t> dropped_{0};
 
-  // The reader's.
-  alignas(64) std::atomic<uint64_t> tail_{0};
+  char before_reader_[64];
+  std::atomic<uint64_t> tail_{0};
   Headers headers_;
 };
 
