@@ -19,6 +19,7 @@
 #include "api/portico/v1/resource.pb.h"
 #include "api/resource/resource.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/discovery/revision_sink.h"
 #include "dataplane/net/address.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/metric_ids.h"
@@ -40,16 +41,15 @@ struct ServerOptions {
   std::map<std::string, net::SocketAddress> listener_addresses;
 };
 
-// What came of a revision: empty if it is live on all workers.
-using Violations = std::vector<v1::Violation>;
+using Violations = discovery_client::ApplyResult;
 
 // Everything public is thread-safe. What the constructor takes outlives it.
-class Server {
+class Server final : public discovery_client::RevisionSink {
  public:
   Server(ServerOptions options, const base::Clock& clock, observe::ProxyStatus& status,
          observe::MetricIds& ids, observe::AccessLogService& access_log,
          snapshot::PolicyBuilders policies);
-  ~Server();
+  ~Server() override;
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -59,7 +59,8 @@ class Server {
   // Makes a complete set of resources live on all workers, or leaves everything as
   // it is. `done` is called once, on the configuration thread. An offer that waits
   // while a newer one comes is still made in its turn.
-  void Offer(uint64_t revision, api::ResourceSet resources, std::function<void(Violations)> done);
+  void Offer(uint64_t revision, api::ResourceSet resources,
+             std::function<void(Violations)> done) override;
 
   // What is live; nullptr before the first revision.
   std::shared_ptr<const snapshot::Snapshot> live() const;
