@@ -4,19 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "dataplane/downstream/connection.h"
-#include "dataplane/event/cancel.h"
+#include "dataplane/downstream/server_context.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/operation.h"
-#include "dataplane/event/task.h"
 #include "dataplane/event/timer.h"
-#include "dataplane/http/h1_writer.h"
 #include "dataplane/http/handler.h"
-#include "dataplane/net/byte_stream.h"
+#include "dataplane/net/address.h"
 
 namespace portico::downstream {
 
@@ -43,8 +40,8 @@ class Acceptor final : public ConnectionOwner {
   Acceptor& operator=(const Acceptor&) = delete;
 
   void Start();
-  // New limits, for connections accepted from now on.
-  void SetConnectionOptions(const ConnectionOptions& options) { options_.connection = options; }
+  // New limits: connections heed them from their next request on.
+  void SetConnectionOptions(const ConnectionOptions& options) { context_.options = options; }
   // Ends accepting; connections that are open stay as they are.
   void StopAccepting();
   // Also lets every connection end at its next rest.
@@ -52,7 +49,7 @@ class Acceptor final : public ConnectionOwner {
   // Also ends every connection now.
   void ForceClose(const absl::Status& reason);
   // Nothing is accepted and no connection is left.
-  bool ended() const { return !accepting_ && !accept_.pending() && count_ == 0; }
+  bool ended() const { return !accepting_ && listen_fd_ < 0 && count_ == 0; }
 
   size_t connections() const { return count_; }
   // Those with no exchange. Walks the list.
@@ -64,24 +61,22 @@ class Acceptor final : public ConnectionOwner {
  private:
   static void OnAccept(event::Operation& op);
   static void OnRetry(event::Timer& timer);
-  void Accepted(int fd);
-  void AcceptNext();
+  void Accepted(int fd, const net::SocketAddress& peer);
+  // Takes what the kernel has accepted already, then closes the socket: closing it
+  // alone would reset those connections.
   void CloseListenSocket();
 
-  // Constant after construction.
-  event::Loop& loop_;
-  http::ExchangeHandler& handler_;
-  ConnectionObserver& observer_;
-
   // Owned by this worker.
-  AcceptorOptions options_;
+  ServerContext context_;
   int listen_fd_;
+  const uint32_t max_connections_;
+  const std::string listener_name_;
+  bool started_ = false;
   bool accepting_ = false;
   bool draining_ = false;
   event::AcceptOperation accept_;
   // Armed while there are no descriptors.
   event::Timer retry_;
-  http::DateCache date_;
   ServerConnection* connections_ = nullptr;
   size_t count_ = 0;
   uint64_t accepted_ = 0;

@@ -28,8 +28,16 @@ struct ConnectionOptions {
   // What an answered request may still send of its body while it is read and
   // dropped; above: the connection is closed.
   uint64_t max_drain_bytes = 64 * 1024;
-  // How long a closing connection waits for the client to read the last response.
+  // How long a closing connection waits for the client to read the last response,
+  // and for the rest of a request body that is dropped.
   int64_t linger_timeout = 2 * base::kNanosPerSecond;
+  // How long a resting connection that is drained may still bring one more request,
+  // answered with "Connection: close": a client that just sent one sees no failure.
+  int64_t drain_grace = 500 * base::kNanosPerMilli;
+  // How long an exchange goes on after its client closed its side. Clients that
+  // only half-close get answers that begin within it; the others are not there
+  // any more, and what was done for them is cancelled.
+  int64_t half_close_grace = base::kNanosPerSecond;
 };
 
 // Is told what happens to connections, for metrics. Called on the worker's thread;
@@ -64,8 +72,8 @@ class ServerConnection {
   virtual ~ServerConnection() = default;
   // Begins to serve. May be called once.
   virtual void Start() = 0;
-  // Ends it at its next rest: an idle one at once, a busy one after its exchanges,
-  // whose responses say that it closes.
+  // Ends it at its next rest: a busy one after its exchanges, whose responses say
+  // that it closes; an idle one after drain_grace or one more exchange.
   virtual void Drain() = 0;
   // Ends it now: exchanges are cancelled with `reason`, the client sees a reset if
   // it is owed something.

@@ -1,0 +1,153 @@
+#include "dataplane/downstream/acceptor.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <utility>
+
+#include "dataplane/base/check.h"
+#include "dataplane/downstream/h1_server_connection.h"
+
+namespace portico::downstream {
+namespace {
+
+// How long accepting rests when there are no descriptors.
+constexpr int64_t kRetryPause = 50 * base::kNanosPerMilli;
+
+bool NoDescriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, http::ExchangeHandler& handler,
+                   ConnectionObserver& observer)
+    : context_{.loop = loop,
+               .handler = handler,
+               .observer = observer,
+               .owner = *this,
+               .options = options.connection,
+               .listener_id = options.listener_id,
+               .listener_name = {},
+               .next_connection_id = 1,
+               .date = {},
+               .arenas = {}},
+      listen_fd_(listen_fd),
+      max_connections_(options.max_connections),
+      listener_name_(std::move(options.listener_name)) {
+  context_.listener_name = listener_name_;
+  accept_.fd = listen_fd;
+  accept_.context = this;
+  accept_.on_complete = &OnAccept;
+  retry_.context = this;
+  retry_.on_fire = &OnRetry;
+}
+
+Acceptor::~Acceptor() {
+  if (!started_) CloseListenSocket();
+  PORTICO_CHECK(ended());
+}
+
+void Acceptor::Start() {
+  started_ = accepting_ = true;
+  context_.loop.engine().StartAccept(accept_);
+}
+
+void Acceptor::StopAccepting() {
+  accepting_ = false;
+  context_.loop.timers().Disarm(retry_);
+  if (accept_.pending()) {
+    context_.loop.engine().Cancel(accept_);
+  } else {
+    CloseListenSocket();
+  }
+}
+
+void Acceptor::Drain() {
+  draining_ = true;
+  StopAccepting();
+  for (ServerConnection* c = connections_; c != nullptr; c = c->next) c->Drain();
+}
+
+void Acceptor::ForceClose(const absl::Status& reason) {
+  draining_ = true;
+  StopAccepting();
+  for (ServerConnection* c = connections_; c != nullptr; c = c->next) c->ForceClose(reason);
+}
+
+size_t Acceptor::idle_connections() const {
+  size_t idle = 0;
+  for (const ServerConnection* c = connections_; c != nullptr; c = c->next) idle += c->idle();
+  return idle;
+}
+
+void Acceptor::OnAccept(event::Operation& op) {
+  Acceptor& self = *static_cast<Acceptor*>(op.context);
+  const int32_t result = op.result();
+  if (result >= 0) {
+    self.Accepted(result, net::SocketAddress::FromSockaddr(self.accept_.peer));
+  } else if (self.accepting_ && result != -ECONNABORTED) {
+    // Without descriptors the connection stays in the kernel's queue: asking again at
+    // once would spin.
+    if (NoDescriptors(-result)) self.context_.observer.OnConnectionRefused("no_descriptors");
+    self.context_.loop.timers().Arm(self.retry_, self.context_.loop.now() + kRetryPause);
+    return;
+  }
+  if (self.accepting_) {
+    self.context_.loop.engine().StartAccept(self.accept_);
+  } else {
+    self.CloseListenSocket();
+  }
+}
+
+void Acceptor::OnRetry(event::Timer& timer) {
+  Acceptor& self = *static_cast<Acceptor*>(timer.context);
+  if (self.accepting_ && !self.accept_.pending()) self.context_.loop.engine().StartAccept(self.accept_);
+}
+
+void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
+  if (max_connections_ != 0 && count_ >= max_connections_) {
+    context_.observer.OnConnectionRefused("max_connections");
+    context_.loop.engine().Close(fd);
+    return;
+  }
+  ++accepted_;
+  ++count_;
+  std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd, peer);
+  // owned: by this list, until OnConnectionEnded().
+  ServerConnection* connection = std::make_unique<H1ServerConnection>(context_, std::move(stream), peer).release();
+  connection->next = connections_;
+  if (connections_ != nullptr) connections_->previous = connection;
+  connections_ = connection;
+  context_.observer.OnConnectionOpened();
+  connection->Start();
+  if (draining_) connection->Drain();
+}
+
+void Acceptor::CloseListenSocket() {
+  if (listen_fd_ < 0) return;
+  const int listen_fd = std::exchange(listen_fd_, -1);
+  while (started_) {
+    sockaddr_storage peer = {};
+    socklen_t length = sizeof(peer);
+    const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) break;
+    Accepted(fd, net::SocketAddress::FromSockaddr(peer));
+  }
+  context_.loop.engine().Close(listen_fd);
+}
+
+void Acceptor::OnConnectionEnded(ServerConnection& connection) {
+  if (connection.next != nullptr) connection.next->previous = connection.previous;
+  if (connection.previous != nullptr) {
+    connection.previous->next = connection.next;
+  } else {
+    connections_ = connection.next;
+  }
+  --count_;
+  const std::unique_ptr<ServerConnection> owned(&connection);
+  context_.observer.OnConnectionClosed();
+}
+
+}  // namespace portico::downstream

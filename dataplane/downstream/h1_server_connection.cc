@@ -1,0 +1,236 @@
+#include "dataplane/downstream/h1_server_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/base/check.h"
+#include "dataplane/downstream/h1_server_stream.h"
+#include "dataplane/net/proxy_protocol.h"
+
+namespace portico::downstream {
+namespace {
+
+// What a lingering connection reads and drops at most.
+constexpr size_t kMaxLingerBytes = 1 << 20;
+
+}  // namespace
+
+H1ServerConnection::HangUp::HangUp(H1ServerConnection& connection) : connection_(connection) {
+  timer_.context = this;
+  timer_.on_fire = &Fire;
+  Link(*this);
+}
+
+H1ServerConnection::HangUp::~HangUp() { Unlink(*this); }
+
+void H1ServerConnection::HangUp::RequestCancel() {
+  seen_ = true;
+  when_ = connection_.context_.loop.now() + connection_.context_.options.half_close_grace;
+  if (connection_.exchange_ != nullptr) ExchangeBegins();
+}
+
+void H1ServerConnection::HangUp::ExchangeBegins() {
+  if (seen_) connection_.context_.loop.timers().Arm(timer_, when_);
+}
+
+void H1ServerConnection::HangUp::ExchangeEnds() { connection_.context_.loop.timers().Disarm(timer_); }
+
+void H1ServerConnection::HangUp::Fire(event::Timer& timer) {
+  H1ServerConnection& connection = static_cast<HangUp*>(timer.context)->connection_;
+  const absl::Status reason = absl::CancelledError("the client closed the connection");
+  connection.write_scope_.Request(reason);
+  if (connection.exchange_ != nullptr) connection.exchange_->scope_.Request(reason);
+}
+
+H1ServerConnection::H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream,
+                                       const net::SocketAddress& peer)
+    : context_(context), stream_(std::move(stream)), watch_(*stream_), hang_up_(*this) {
+  info_.peer = info_.direct_peer = peer;
+  info_.local = stream_->local();
+  info_.listener_id = context.listener_id;
+  info_.listener_name = context.listener_name;
+  info_.connection_id = context.next_connection_id++;
+}
+
+H1ServerConnection::~H1ServerConnection() { PORTICO_CHECK(!started_ || ended_); }
+
+void H1ServerConnection::Start() {
+  started_ = true;
+  event::Spawn(Run());
+}
+
+void H1ServerConnection::Drain() {
+  if (draining_) return;
+  draining_ = true;
+  if (idle_deadline_ != nullptr) idle_deadline_->Extend(context_.loop.now() + context_.options.drain_grace);
+}
+
+void H1ServerConnection::ForceClose(const absl::Status& reason) {
+  abort_ = exchange_ != nullptr;
+  read_scope_.Request(reason);
+  write_scope_.Request(reason);
+  if (exchange_ != nullptr) exchange_->scope_.Request(reason);
+}
+
+event::Task<void> H1ServerConnection::Run() {
+  bool open = true;
+  if (context_.options.proxy_protocol) open = co_await ReadProxyHeader();
+  while (open) {
+    if (input_.empty()) {
+      const int64_t rest = draining_ ? context_.options.drain_grace : context_.options.idle_timeout;
+      event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + rest, "idle timeout");
+      idle_deadline_ = &deadline;
+      net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
+      absl::StatusOr<base::Buffer> bytes = co_await receive;
+      idle_deadline_ = nullptr;
+      if (!bytes.ok() || !*bytes) break;
+      input_.Fill(std::move(*bytes));
+    }
+    std::unique_ptr<base::Arena> arena = context_.arenas.Take();
+    open = co_await ServeExchange(*arena);
+    context_.arenas.Return(std::move(arena));
+  }
+  if (abort_) {
+    stream_->Abort();
+  } else if (linger_ || !input_.empty()) {
+    co_await Linger();
+  }
+  input_.Clear();
+  co_await watch_.Stop();
+  ended_ = true;
+  // Destroys this object.
+  context_.owner.OnConnectionEnded(*this);
+}
+
+event::Task<bool> H1ServerConnection::ReadProxyHeader() {
+  event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + context_.options.header_timeout,
+                           "PROXY header timeout");
+  idle_deadline_ = &deadline;
+  net::ProxyParseResult result;
+  while (true) {
+    result = net::ParseProxyHeader(input_.unread());
+    if (result.state != net::ProxyParseResult::kNeedMore) break;
+    base::Buffer begun = input_.TakeForMore(context_.loop.downstream_buffers(), net::kMaxProxyHeader);
+    net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
+    receive.AppendTo(std::move(begun));
+    absl::StatusOr<base::Buffer> bytes = co_await receive;
+    if (!bytes.ok() || !*bytes) break;
+    input_.Fill(std::move(*bytes));
+  }
+  idle_deadline_ = nullptr;
+  if (result.state == net::ProxyParseResult::kError) context_.observer.OnProtocolError("proxy_protocol");
+  if (result.state != net::ProxyParseResult::kDone) {
+    // Whoever this is expects nothing from us.
+    input_.Clear();
+    co_return false;
+  }
+  input_.Consume(result.header.consumed);
+  if (result.header.source.has_value()) info_.peer = *result.header.source;
+  co_return true;
+}
+
+event::Task<bool> H1ServerConnection::ReadHead(H1ServerStream& stream) {
+  event::Deadline deadline(context_.loop, read_scope_, "request header timeout");
+  bool armed = false;
+  while (true) {
+    const http::H1Limits limits = context_.options.head;
+    http::H1ParseResult result = stream.parser_.ParseHead(input_.unread(), limits, stream.request_);
+    if (result.state == http::H1ParseResult::State::kDone) {
+      // Shared first: consuming the last byte lets the buffer go.
+      base::Buffer head_bytes = input_.Share();
+      input_.Consume(result.consumed);
+      http::RemoveHopByHopFields(stream.request_.headers);
+      stream.Begin(std::move(head_bytes), stream.parser_.keep_alive());
+      co_return true;
+    }
+    if (result.state == http::H1ParseResult::State::kNeedMore) {
+      if (!armed) deadline.Extend(context_.loop.now() + context_.options.header_timeout);
+      armed = true;
+      base::Buffer begun = input_.TakeForMore(context_.loop.downstream_buffers(), limits.max_header_bytes);
+      net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
+      receive.AppendTo(std::move(begun));
+      absl::StatusOr<base::Buffer> bytes = co_await receive;
+      if (bytes.ok() && *bytes) {
+        input_.Fill(std::move(*bytes));
+        continue;
+      }
+      if (!absl::IsDeadlineExceeded(bytes.status())) co_return false;
+      result.status = 408;
+      result.reason = "header_timeout";
+    }
+    context_.observer.OnProtocolError(result.reason);
+    stream.Begin(input_.Share(), /*keep_alive=*/false);
+    stream.decoder_ = http::BodyDecoder();
+    stream.continue_wanted_ = false;
+    co_await context_.handler.ServeError(stream, info_, result.status, result.reason);
+    linger_ = true;
+    co_return false;
+  }
+}
+
+event::Task<bool> H1ServerConnection::ServeExchange(base::Arena& arena) {
+  H1ServerStream stream(*this, arena);
+  exchange_ = &stream;
+  bool open = co_await ReadHead(stream);
+  if (open) {
+    ++requests_;
+    watch_.Watch(hang_up_);
+    hang_up_.ExchangeBegins();
+    co_await context_.handler.Serve(stream, info_);
+    hang_up_.ExchangeEnds();
+    if (stream.response_ != H1ServerStream::Response::kComplete || stream.aborted_) {
+      abort_ = true;
+      open = false;
+    } else {
+      open = stream.keep_alive_;
+      if (!stream.body_done()) {
+        // The client may be sending: it must be able to read its answer.
+        linger_ = true;
+        if (open) open = co_await DropBody(stream);
+        linger_ = !open;
+      }
+    }
+  }
+  exchange_ = nullptr;
+  co_return open;
+}
+
+event::Task<bool> H1ServerConnection::DropBody(H1ServerStream& stream) {
+  if (stream.body_failed_ || read_scope_.requested()) co_return false;
+  event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + context_.options.linger_timeout,
+                           "request body timeout");
+  uint64_t dropped = 0;
+  while (true) {
+    const http::H1Input::Piece piece = input_.NextPiece(stream.decoder_, context_.loop.downstream_buffers());
+    if (!piece.error.empty()) {
+      context_.observer.OnProtocolError(piece.error);
+      co_return false;
+    }
+    dropped += piece.chunk.bytes.size();
+    if (dropped > context_.options.max_drain_bytes) co_return false;
+    if (piece.chunk.end) co_return true;
+    if (!piece.need_more) continue;
+    net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
+    absl::StatusOr<base::Buffer> bytes = co_await receive;
+    if (!bytes.ok() || !*bytes) co_return false;
+    input_.Fill(std::move(*bytes));
+  }
+}
+
+event::Task<void> H1ServerConnection::Linger() {
+  // Closing with bytes unread makes the kernel send a reset, which can overtake the
+  // response on its way into the client.
+  input_.Clear();
+  stream_->ShutdownWrite();
+  event::Deadline deadline(context_.loop, write_scope_, context_.loop.now() + context_.options.linger_timeout,
+                           "linger timeout");
+  size_t dropped = 0;
+  while (dropped < kMaxLingerBytes) {
+    net::Receive receive(*stream_, write_scope_, context_.loop.downstream_buffers());
+    const absl::StatusOr<base::Buffer> bytes = co_await receive;
+    if (!bytes.ok() || !*bytes) break;
+    dropped += bytes->size();
+  }
+}
+
+}  // namespace portico::downstream

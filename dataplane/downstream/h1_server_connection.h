@@ -1,0 +1,95 @@
+// HTTP/1.1 from a client: requests one after another on one byte stream.
+#ifndef DATAPLANE_DOWNSTREAM_H1_SERVER_CONNECTION_H_
+#define DATAPLANE_DOWNSTREAM_H1_SERVER_CONNECTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "dataplane/downstream/connection.h"
+#include "dataplane/downstream/server_context.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/task.h"
+#include "dataplane/event/timer.h"
+#include "dataplane/http/h1_input.h"
+#include "dataplane/net/await.h"
+#include "dataplane/net/byte_stream.h"
+
+namespace portico::downstream {
+
+class H1ServerStream;
+
+class H1ServerConnection final : public ServerConnection {
+ public:
+  // `peer`: who connected. `context` outlives it.
+  H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream, const net::SocketAddress& peer);
+  ~H1ServerConnection() override;
+  H1ServerConnection(const H1ServerConnection&) = delete;
+  H1ServerConnection& operator=(const H1ServerConnection&) = delete;
+
+  void Start() override;
+  void Drain() override;
+  void ForceClose(const absl::Status& reason) override;
+  bool idle() const override { return idle_deadline_ != nullptr; }
+
+ private:
+  friend class H1ServerStream;
+
+  // Tells the exchange that its client left, some time after it closed its side.
+  // Half-closed clients wait for an answer; one that closed looks the same.
+  class HangUp final : public event::CancelScope, private event::Cancellable {
+   public:
+    explicit HangUp(H1ServerConnection& connection);
+    ~HangUp();
+    // An exchange begins or ends.
+    void ExchangeBegins();
+    void ExchangeEnds();
+
+   private:
+    void RequestCancel() override;
+    static void Fire(event::Timer& timer);
+    H1ServerConnection& connection_;
+    bool seen_ = false;
+    base::MonotonicNanos when_ = 0;
+    event::Timer timer_;
+  };
+
+  event::Task<void> Run();
+  event::Task<bool> ReadProxyHeader();
+  // Serves the exchange that begins with what is unread. False: close.
+  event::Task<bool> ServeExchange(base::Arena& arena);
+  // False: the connection ends, without an answer.
+  event::Task<bool> ReadHead(H1ServerStream& stream);
+  event::Task<bool> DropBody(H1ServerStream& stream);
+  // Waits until the client has read what was sent, as far as one can know.
+  event::Task<void> Linger();
+
+  ServerContext& context_;
+  std::unique_ptr<net::ByteStream> stream_;
+  http::ConnectionInfo info_;
+  http::H1Input input_;
+
+  // For waits between exchanges, and for heads.
+  event::CancelScope read_scope_;
+  // For sends: error replies go out although an exchange was cancelled.
+  event::CancelScope write_scope_;
+  net::HangUpWatch watch_;
+  HangUp hang_up_;
+  // The open exchange.
+  H1ServerStream* exchange_ = nullptr;
+  // Set while it rests.
+  event::Deadline* idle_deadline_ = nullptr;
+
+  uint32_t requests_ = 0;
+  bool started_ = false;
+  bool ended_ = false;
+  bool draining_ = false;
+  // How it ends.
+  bool abort_ = false;
+  bool linger_ = false;
+};
+
+}  // namespace portico::downstream
+
+#endif  // DATAPLANE_DOWNSTREAM_H1_SERVER_CONNECTION_H_
