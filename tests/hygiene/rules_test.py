@@ -150,7 +150,10 @@ class BanRulesTest(RuleCase):
     def test_using_namespace(self):
         check = ban_rules.check_using_namespace
         self.bad(check, self.path, "using namespace std;")
-        self.bad(check, "tests/chaos/a.cc", "  using  namespace std::chrono_literals;")
+        self.bad(check, "tests/chaos/a.cc", "  using  namespace portico::http;")
+        self.bad(check, self.path, "using namespace portico::literals_of_mine;")
+        self.good(check, self.path, "using namespace std::string_view_literals;")
+        self.good(check, self.path, "using namespace std::literals;")
         self.good(check, self.path, "namespace a = b; using a::c;")
 
     def test_raw_new(self):

@@ -27,7 +27,7 @@ _THROW = re.compile(r"\bthrow\b")
 _RETHROW = re.compile(r"\bthrow\s*;")
 _TRY = re.compile(r"\btry\s*(?:\{|$)")
 _CATCH = re.compile(r"\bcatch\s*\(")
-_USING_NAMESPACE = re.compile(r"\busing\s+namespace\b")
+_USING_NAMESPACE = re.compile(r"\busing\s+namespace\s+(?!(?:std::(?:\w+::)*)?\w*literals\s*;)")
 _NEW = re.compile(r"(?<!\boperator )\bnew\b\s*(?:\(|\[|::|[A-Za-z_])")
 _PLACEMENT_NEW = re.compile(r"::new\s*\((?!\s*std::nothrow)")
 _SMART_NEW = re.compile(r"(?:unique_ptr\s*<.*>|WrapUnique|\breset)\s*[({]\s*$|unique_ptr<[^;]*\w\s*[({]\s*$")
@@ -123,7 +123,7 @@ def check_exceptions(files):
 
 
 def check_using_namespace(files):
-    """A name says where it comes from."""
+    """A name says where it comes from; only literals (1s, "a"sv) cannot."""
     cpp = [file for file in files if file.is_cpp]
     return _matches(cpp, _USING_NAMESPACE, "using namespace")
 
