@@ -36,7 +36,11 @@ void TimerWheel::Arm(Timer& timer, base::MonotonicNanos deadline) {
   timer.wheel_ = this;
   timer.deadline_ = deadline;
   ++armed_;
-  Insert(timer);
+  if (deadline <= last_advance_) {
+    Link(timer, kDue);
+  } else {
+    Insert(timer);
+  }
 }
 
 void TimerWheel::Disarm(Timer& timer) {
@@ -49,7 +53,7 @@ void TimerWheel::Disarm(Timer& timer) {
 
 void TimerWheel::Insert(Timer& timer) {
   const int64_t tick = TickAtOrAfter(timer.deadline_);
-  if (timer.deadline_ <= last_advance_ || tick <= current_tick_) {
+  if (tick <= current_tick_) {
     Link(timer, kDue);
     return;
   }
