@@ -25,6 +25,20 @@ namespace portico::net {
 // unreachable), ResourceExhausted (no descriptor, port or memory), with the name
 // of the errno in the message.
 
+// What co_await makes of them. By reference, as GCC 12 would copy an awaitable that is
+// a member or a captured variable.
+template <typename Awaitable>
+class [[nodiscard]] AwaiterOf {
+ public:
+  explicit AwaiterOf(Awaitable& awaitable) : awaitable_(awaitable) {}
+  bool await_ready() { return awaitable_.await_ready(); }
+  void await_suspend(std::coroutine_handle<> waiter) { awaitable_.await_suspend(waiter); }
+  auto await_resume() { return awaitable_.await_resume(); }
+
+ private:
+  Awaitable& awaitable_;
+};
+
 // What is common: an operation that one task waits for.
 template <typename OperationType>
 class OperationAwaiter : private event::Cancellable {
@@ -84,6 +98,7 @@ class [[nodiscard]] Receive final : public OperationAwaiter<event::ReceiveOperat
   // What was given to AppendTo(), after the end of stream or an error.
   base::Buffer TakeUnused() { return std::move(op_.buffer); }
 
+  AwaiterOf<Receive> operator co_await() { return AwaiterOf<Receive>(*this); }
   absl::StatusOr<base::Buffer> await_resume();
 
  private:
@@ -107,6 +122,7 @@ class [[nodiscard]] Send final : public OperationAwaiter<event::SendOperation> {
   bool Add(std::string_view bytes);
   size_t bytes() const { return bytes_; }
 
+  AwaiterOf<Send> operator co_await() { return AwaiterOf<Send>(*this); }
   absl::Status await_resume();
 
  private:
@@ -126,6 +142,7 @@ class [[nodiscard]] Connect final : public OperationAwaiter<event::ConnectOperat
 
   // No wait when the kernel gives no socket: the result is then the error.
   bool await_ready();
+  AwaiterOf<Connect> operator co_await() { return AwaiterOf<Connect>(*this); }
   absl::StatusOr<std::unique_ptr<ByteStream>> await_resume();
 
  private:
@@ -151,6 +168,7 @@ class [[nodiscard]] Accept final : public OperationAwaiter<event::AcceptOperatio
       : OperationAwaiter(scope), loop_(loop) {
     op_.fd = listen_fd;
   }
+  AwaiterOf<Accept> operator co_await() { return AwaiterOf<Accept>(*this); }
   absl::StatusOr<AcceptedSocket> await_resume();
 
  private:
