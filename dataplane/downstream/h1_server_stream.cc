@@ -27,6 +27,7 @@ void H1ServerStream::Begin(base::Buffer head_bytes, bool keep_alive) {
 bool H1ServerStream::KeepAlive() const {
   const ConnectionOptions& options = connection_.context_.options;
   if (!keep_alive_ || aborted_ || body_failed_ || connection_.draining_) return false;
+  if (options.announce_close != nullptr && *options.announce_close) return false;
   if (options.max_requests_per_connection != 0 && connection_.requests_ >= options.max_requests_per_connection) {
     return false;
   }
