@@ -54,7 +54,8 @@ struct RouteEntry {
   int respond_status = 0;
   std::string respond_body;
   std::string respond_content_type;
-  // Rewrites; empty: unchanged. `match_prefix` is what `rewrite_prefix` replaces.
+  // Rewrites; empty: unchanged. `match_prefix` is what `rewrite_prefix` replaces; both
+  // as written.
   bool has_rewrite_prefix = false;
   std::string match_prefix;
   std::string rewrite_prefix;
@@ -119,6 +120,11 @@ class SnapshotBuilder {
 
   // For a new worker.
   PolicyWorkerStates MakeWorkerStates() const;
+
+  // Frees snapshots that nobody holds any more. The last holder is most often a
+  // worker, which must not spend milliseconds on it, so they wait here for the
+  // next Build() or this.
+  void FreeRetired();
 
  private:
   struct State;

@@ -1,0 +1,225 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "dataplane/snapshot/builder_state.h"
+#include "dataplane/snapshot/entries.h"
+
+namespace portico::snapshot {
+namespace {
+
+// Resources that no policy is made of, besides the route itself.
+bool IsPlumbing(const api::ResourceKey& key) {
+  return key.kind == "Route" || key.kind == "Upstream" || key.kind == "Listener" || key.kind == "AccessLog";
+}
+
+std::string Serialized(const v1::RouteMatch& match) { return match.SerializeAsString(); }
+
+}  // namespace
+
+void Compilation::Violate(const char* kind, const std::string& name, const absl::Status& why) {
+  v1::Violation violation;
+  violation.mutable_resource()->set_kind(kind);
+  violation.mutable_resource()->set_name(name);
+  // "field: the rest", as the compilers write it.
+  const std::string text(why.message());
+  const size_t colon = text.find(": ");
+  violation.set_field(colon == std::string::npos ? "spec" : text.substr(0, colon));
+  violation.set_reason(colon == std::string::npos ? text : text.substr(colon + 2));
+  violation.set_fix("correct the field");
+  violations_.push_back(std::move(violation));
+}
+
+bool Compilation::Run(Snapshot& snapshot, Built& built) {
+  policies_may_change_ = all_policies_ || !std::all_of(changed_.begin(), changed_.end(), IsPlumbing);
+  upstreams_changed_ = std::any_of(changed_.begin(), changed_.end(),
+                                   [](const api::ResourceKey& key) { return key.kind == "Upstream"; });
+  for (const std::unique_ptr<PolicyBuilder>& builder : builders_) {
+    if (absl::Status status = builder->BeginSnapshot(snapshot.resources); !status.ok()) {
+      Violate("", "", status);
+    }
+  }
+  return violations_.empty() && CompileListeners(snapshot, built) && CompileUpstreams(snapshot, built) &&
+         CompileRoutes(snapshot, built) && CompileMatches(snapshot, built) && CompileMatchers(snapshot, built);
+}
+
+bool Compilation::CompileListeners(Snapshot& snapshot, Built& built) {
+  ForEachOf(snapshot.resources, "AccessLog", [&](const std::string& name, const api::StoredResourcePtr& stored) {
+    auto& kept = built.access_logs[name];
+    kept.first = stored->hash;
+    if (previous_ != nullptr) {
+      const auto before = previous_->access_logs.find(name);
+      if (before != previous_->access_logs.end() && before->second.first == stored->hash) kept = before->second;
+    }
+    if (kept.second == nullptr) kept.second = MakeAccessLog(*stored);
+    snapshot.access_logs.push_back(kept.second);
+  });
+  ForEachOf(snapshot.resources, "Listener", [&](const std::string& name, const api::StoredResourcePtr& stored) {
+    if (previous_ != nullptr) {
+      for (const std::shared_ptr<const ListenerEntry>& before : previous_->snapshot->listeners) {
+        if (before->name != name || before->hash != stored->hash) continue;
+        snapshot.listeners.push_back(before);
+        return;
+      }
+    }
+    absl::StatusOr<std::shared_ptr<const ListenerEntry>> entry = MakeListener(*stored);
+    if (entry.ok()) {
+      snapshot.listeners.push_back(*std::move(entry));
+    } else {
+      Violate("Listener", name, entry.status());
+    }
+  });
+  return violations_.empty();
+}
+
+bool Compilation::CompileUpstreams(const Snapshot& snapshot, Built& built) {
+  if (previous_ != nullptr) built.upstreams = previous_->upstreams;
+  const auto compile = [&](const std::string& name, const api::StoredResource& stored) {
+    absl::StatusOr<std::shared_ptr<const UpstreamEntry>> entry = MakeUpstream(stored, ids_);
+    if (entry.ok()) {
+      built.upstreams[name] = *std::move(entry);
+    } else {
+      Violate("Upstream", name, entry.status());
+    }
+  };
+  for (const api::ResourceKey& key : changed_) {
+    if (key.kind != "Upstream") continue;
+    const auto found = snapshot.resources.find(key);
+    if (found == snapshot.resources.end()) {
+      built.upstreams.erase(key.name);
+    } else {
+      compile(key.name, *found->second);
+    }
+  }
+  return violations_.empty();
+}
+
+bool Compilation::Reusable(const RouteEntry& before, const api::StoredResource& stored) const {
+  if (before.resource->hash != stored.hash) return false;
+  if (upstreams_changed_) {
+    for (const RouteEntry::Target& target : before.targets) {
+      if (changed_.count(api::ResourceKey{"Upstream", target.upstream->name}) != 0) return false;
+    }
+  }
+  if (!policies_may_change_) return true;
+  return !all_policies_ && std::none_of(builders_.begin(), builders_.end(),
+                                        [&](const auto& builder) { return builder->Affected(stored); });
+}
+
+std::shared_ptr<const RouteEntry> Compilation::CompileRoute(const api::StoredResourcePtr& stored,
+                                                            const Built& built) {
+  std::shared_ptr<RouteEntry> entry = MakeRoute(stored, ids_);
+  const v1::Route& spec = stored->resource.route();
+  uint32_t weight = 0;
+  for (int i = 0; i < spec.upstreams_size(); ++i) {
+    const v1::WeightedUpstream& target = spec.upstreams(i);
+    const auto upstream = built.upstreams.find(target.name());
+    if (upstream == built.upstreams.end()) {
+      Violate("Route", entry->name,
+              absl::InvalidArgumentError(absl::StrCat("spec.upstreams[", i, "].name: \"", target.name(),
+                                                      "\" is no Upstream of this revision")));
+      return nullptr;
+    }
+    weight += target.weight() == 0 ? 1 : target.weight();
+    entry->targets.push_back({upstream->second, weight});
+  }
+  for (const std::unique_ptr<PolicyBuilder>& builder : builders_) {
+    absl::StatusOr<std::shared_ptr<const Policy>> policy = builder->Build(*stored);
+    if (!policy.ok()) {
+      Violate("Route", entry->name, policy.status());
+      return nullptr;
+    }
+    entry->policies[static_cast<size_t>(builder->kind())] = *std::move(policy);
+  }
+  return entry;
+}
+
+bool Compilation::CompileRoutes(Snapshot& snapshot, Built& built) {
+  static const std::vector<std::shared_ptr<const RouteEntry>> kNoRoutes;
+  const auto& before = previous_ == nullptr ? kNoRoutes : previous_->snapshot->routes;
+  snapshot.routes.reserve(before.size() + 1);
+  previous_place_.reserve(before.size() + 1);
+  size_t at = 0;  // Both are in the order of names.
+  ForEachOf(snapshot.resources, "Route", [&](const std::string& name, const api::StoredResourcePtr& stored) {
+    while (at < before.size() && before[at]->name < name) ++at;
+    const bool known = at < before.size() && before[at]->name == name;
+    previous_place_.push_back(known ? static_cast<int64_t>(at) : -1);
+    if (known && Reusable(*before[at], *stored)) {
+      snapshot.routes.push_back(before[at]);
+    } else if (auto entry = CompileRoute(stored, built); entry != nullptr) {
+      snapshot.routes.push_back(std::move(entry));
+    }
+  });
+  return violations_.empty();
+}
+
+bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
+  same_matches_ = previous_ != nullptr && previous_->snapshot->routes.size() == snapshot.routes.size();
+  built.matches.reserve(snapshot.routes.size());
+  for (size_t i = 0; i < snapshot.routes.size(); ++i) {
+    const RouteEntry& route = *snapshot.routes[i];
+    const v1::RouteMatch& match = route.resource->resource.route().match();
+    const int64_t place = previous_place_[i];
+    if (place >= 0) {
+      const RouteEntry& before = *previous_->snapshot->routes[static_cast<size_t>(place)];
+      if (&before == &route || before.resource->hash == route.resource->hash ||
+          Serialized(before.resource->resource.route().match()) == Serialized(match)) {
+        built.matches.push_back(previous_->matches[static_cast<size_t>(place)]);
+        continue;
+      }
+    }
+    same_matches_ = false;
+    absl::StatusOr<routing::CompiledMatchPtr> compiled = routing::Matcher::Compile(match);
+    if (!compiled.ok()) {
+      Violate("Route", route.name, absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
+      continue;
+    }
+    built.matches.push_back(*std::move(compiled));
+  }
+  return violations_.empty();
+}
+
+std::shared_ptr<const routing::Matcher> Compilation::BuildMatcher(const Snapshot& snapshot, const Built& built,
+                                                                  const std::string* listener) {
+  std::vector<routing::Matcher::Rule> rules;
+  rules.reserve(snapshot.routes.size());
+  for (uint32_t i = 0; i < snapshot.routes.size(); ++i) {
+    const RouteEntry& route = *snapshot.routes[i];
+    const v1::RouteMatch& match = route.resource->resource.route().match();
+    const auto& names = match.listeners();
+    if (!names.empty() &&
+        (listener == nullptr || std::find(names.begin(), names.end(), *listener) == names.end())) {
+      continue;
+    }
+    rules.push_back({route.name, &match, i, built.matches[i]});
+  }
+  absl::StatusOr<std::shared_ptr<const routing::Matcher>> matcher = routing::Matcher::Build(rules);
+  if (matcher.ok()) return *std::move(matcher);
+  Violate("Route", "", matcher.status());
+  return nullptr;
+}
+
+bool Compilation::CompileMatchers(Snapshot& snapshot, Built& built) {
+  std::set<std::string> named;  // Listeners that some route names.
+  for (const std::shared_ptr<const RouteEntry>& route : snapshot.routes) {
+    const auto& names = route->resource->resource.route().match().listeners();
+    named.insert(names.begin(), names.end());
+  }
+  if (same_matches_) built.common_matcher = previous_->common_matcher;
+  for (const std::shared_ptr<const ListenerEntry>& listener : snapshot.listeners) {
+    std::shared_ptr<const routing::Matcher> matcher;
+    if (named.count(listener->name) == 0) {
+      if (built.common_matcher == nullptr) built.common_matcher = BuildMatcher(snapshot, built, nullptr);
+      matcher = built.common_matcher;
+    } else if (same_matches_) {
+      for (const auto& [name, before] : previous_->snapshot->matchers) {
+        if (name == listener->name) matcher = before;
+      }
+    }
+    if (matcher == nullptr && violations_.empty()) matcher = BuildMatcher(snapshot, built, &listener->name);
+    snapshot.matchers.emplace_back(listener->name, std::move(matcher));
+  }
+  return violations_.empty();
+}
+
+}  // namespace portico::snapshot

@@ -1,0 +1,25 @@
+// Resources to the entries of a snapshot, one at a time.
+#ifndef DATAPLANE_SNAPSHOT_ENTRIES_H_
+#define DATAPLANE_SNAPSHOT_ENTRIES_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "api/resource/resource.h"
+#include "dataplane/observe/metric_ids.h"
+#include "dataplane/snapshot/snapshot.h"
+
+namespace portico::snapshot {
+
+// Errors of all: InvalidArgument, naming field and value; validation normally
+// excludes them. REQUIRES: the resource is of the kind.
+absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::StoredResource& stored);
+absl::StatusOr<std::shared_ptr<const UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
+                                                                  observe::MetricIds& ids);
+std::shared_ptr<const AccessLogEntry> MakeAccessLog(const api::StoredResource& stored);
+// Without targets and policies.
+std::shared_ptr<RouteEntry> MakeRoute(const api::StoredResourcePtr& stored, observe::MetricIds& ids);
+
+}  // namespace portico::snapshot
+
+#endif  // DATAPLANE_SNAPSHOT_ENTRIES_H_
