@@ -21,16 +21,10 @@ class Refusal final
 }  // namespace
 
 DiscoveryServer::DiscoveryServer(const SessionContext& context, const DiscoveryOptions& options)
-    : context_(context), options_(options), pusher_([this] { PushLoop(); }) {}
-
-DiscoveryServer::~DiscoveryServer() {
-  {
-    std::lock_guard lock(push_mutex_);
-    push_stop_ = true;
-  }
-  push_wakes_.notify_all();
-  pusher_.join();
-}
+    : context_(context), options_(options), pusher_([this] {
+        for (const auto& stream : Streams()) stream->Poke();
+        return absl::ZeroDuration();
+      }) {}
 
 grpc::ServerBidiReactor<discovery::v1::ProxyMessage, discovery::v1::ServerMessage>*
 DiscoveryServer::Stream(grpc::CallbackServerContext* context) {
@@ -96,26 +90,6 @@ std::vector<std::shared_ptr<DiscoveryStream>> DiscoveryServer::Streams() {
   streams.reserve(streams_.size());
   for (const auto& [id, stream] : streams_) streams.push_back(stream);
   return streams;
-}
-
-void DiscoveryServer::Push() {
-  {
-    std::lock_guard lock(push_mutex_);
-    push_wanted_ = true;
-  }
-  push_wakes_.notify_all();
-}
-
-void DiscoveryServer::PushLoop() {
-  std::unique_lock lock(push_mutex_);
-  while (true) {
-    push_wakes_.wait(lock, [this] { return push_wanted_ || push_stop_; });
-    if (push_stop_) return;
-    push_wanted_ = false;
-    lock.unlock();
-    for (const auto& stream : Streams()) stream->Poke();
-    lock.lock();
-  }
 }
 
 void DiscoveryServer::Tick() {

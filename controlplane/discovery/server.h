@@ -2,17 +2,16 @@
 #ifndef CONTROLPLANE_DISCOVERY_SERVER_H_
 #define CONTROLPLANE_DISCOVERY_SERVER_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "controlplane/discovery/session.h"
+#include "controlplane/model/clock.h"
 #include "proto/portico/discovery/v1/discovery.grpc.pb.h"
 
 namespace portico::control {
@@ -31,13 +30,12 @@ struct DiscoveryOptions {
 class DiscoveryServer final : public discovery::v1::DiscoveryService::CallbackService {
  public:
   DiscoveryServer(const SessionContext& context, const DiscoveryOptions& options);
-  ~DiscoveryServer() override;
 
   grpc::ServerBidiReactor<discovery::v1::ProxyMessage, discovery::v1::ServerMessage>* Stream(
       grpc::CallbackServerContext* context) override;
 
   // The current revision has changed: tells all streams, on a thread of its own. Returns at once.
-  void Push();
+  void Push() { pusher_.Notify(); }
   // Heartbeats and silence; to be called about once a second.
   void Tick();
   // Ends all streams with UNAVAILABLE and refuses new ones.
@@ -50,7 +48,6 @@ class DiscoveryServer final : public discovery::v1::DiscoveryService::CallbackSe
   bool Claim(const std::string& node_id, uint64_t id);
   void Remove(uint64_t id, const std::string& node_id);
   std::vector<std::shared_ptr<DiscoveryStream>> Streams();
-  void PushLoop();
 
   const SessionContext context_;
   const DiscoveryOptions options_;
@@ -61,11 +58,7 @@ class DiscoveryServer final : public discovery::v1::DiscoveryService::CallbackSe
   std::map<uint64_t, std::shared_ptr<DiscoveryStream>> streams_;
   std::map<std::string, uint64_t> by_node_;
 
-  std::mutex push_mutex_;  // Guards the next two.
-  bool push_wanted_ = false;
-  bool push_stop_ = false;
-  std::condition_variable push_wakes_;
-  std::thread pusher_;  // Last: it uses the members above.
+  Notifier pusher_;  // Last: its thread uses the members above.
 };
 
 }  // namespace portico::control

@@ -1,11 +1,17 @@
 #include "controlplane/model/clock.h"
 
-#include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
 
 namespace portico::control {
+
+std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now) {
+  // Not the steady clock, because TSan does not know the system call that waits on it.
+  return std::chrono::system_clock::now() +
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(
+             absl::ToChronoNanoseconds(from_now));
+}
 
 absl::Time RealClock::Now() const { return absl::Now(); }
 
@@ -35,13 +41,43 @@ Ticker::~Ticker() {
 
 void Ticker::Run(absl::Duration period) {
   std::unique_lock lock(mutex_);
-  // system_clock, because TSan does not know the system call that a steady wait uses.
-  while (!stopped_.wait_until(
-      lock, std::chrono::system_clock::now() + absl::ToChronoNanoseconds(period),
-      [this] { return stop_; })) {
+  while (!stopped_.wait_until(lock, SystemDeadline(period), [this] { return stop_; })) {
     lock.unlock();
     tick_();
     lock.lock();
+  }
+}
+
+Notifier::Notifier(std::function<absl::Duration()> work)
+    : work_(std::move(work)), thread_([this] { Run(); }) {}
+
+Notifier::~Notifier() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wakes_.notify_all();
+  thread_.join();
+}
+
+void Notifier::Notify() {
+  {
+    std::lock_guard lock(mutex_);
+    wanted_ = true;
+  }
+  wakes_.notify_all();
+}
+
+void Notifier::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wakes_.wait(lock, [this] { return wanted_ || stop_; });
+    if (stop_) return;
+    wanted_ = false;
+    lock.unlock();
+    const absl::Duration rest = work_();
+    lock.lock();
+    if (rest > absl::ZeroDuration()) wakes_.wait_until(lock, SystemDeadline(rest), [this] { return stop_; });
   }
 }
 

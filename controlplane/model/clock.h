@@ -2,6 +2,7 @@
 #ifndef CONTROLPLANE_MODEL_CLOCK_H_
 #define CONTROLPLANE_MODEL_CLOCK_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -38,6 +39,9 @@ class FakeClock final : public Clock {
   absl::Time now_;
 };
 
+// A moment from now on the clock that condition variables and gRPC wait on.
+std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now);
+
 // Calls `tick` on a thread of its own every `period`, until it is destroyed. A tick that takes longer
 // than the period delays the next one; missed ticks are not made up for.
 class Ticker {
@@ -54,6 +58,30 @@ class Ticker {
   std::condition_variable stopped_;
   bool stop_ = false;
   const std::function<void()> tick_;
+  std::thread thread_;  // Last: it uses the members above.
+};
+
+// Calls `work` on a thread of its own soon after Notify. Notifications that come while it runs, or
+// before the rest that it asked for by its result is over, cause one more call, not several.
+class Notifier {
+ public:
+  explicit Notifier(std::function<absl::Duration()> work);
+  // Does not wait for a rest to end; waits for a running call.
+  ~Notifier();
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
+
+  // Thread-safe; returns at once.
+  void Notify();
+
+ private:
+  void Run();
+
+  std::mutex mutex_;
+  std::condition_variable wakes_;
+  bool wanted_ = false;
+  bool stop_ = false;
+  const std::function<absl::Duration()> work_;
   std::thread thread_;  // Last: it uses the members above.
 };
 

@@ -36,5 +36,42 @@ TEST(Ticker, TicksUntilDestroyed) {
 
 TEST(Ticker, StopsWithoutWaitingForThePeriod) { Ticker ticker(absl::Hours(1), [] {}); }
 
+TEST(Notifier, CallsAfterEveryNotification) {
+  std::mutex mutex;
+  std::condition_variable called;
+  int calls = 0;
+  Notifier notifier([&] {
+    std::lock_guard lock(mutex);
+    ++calls;
+    called.notify_all();
+    return absl::ZeroDuration();
+  });
+  for (int i = 1; i <= 3; ++i) {
+    notifier.Notify();
+    std::unique_lock lock(mutex);
+    called.wait(lock, [&] { return calls >= i; });
+  }
+}
+
+TEST(Notifier, JoinsNotificationsDuringARest) {
+  std::mutex mutex;
+  std::condition_variable called;
+  int calls = 0;
+  {
+    Notifier notifier([&] {
+      std::lock_guard lock(mutex);
+      ++calls;
+      called.notify_all();
+      return absl::Hours(1);
+    });
+    notifier.Notify();
+    std::unique_lock lock(mutex);
+    called.wait(lock, [&] { return calls == 1; });
+    lock.unlock();
+    for (int i = 0; i < 10; ++i) notifier.Notify();
+  }
+  EXPECT_EQ(calls, 1) << "the rest had not ended";
+}
+
 }  // namespace
 }  // namespace portico::control

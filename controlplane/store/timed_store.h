@@ -10,6 +10,15 @@ namespace portico::control {
 
 // Passes everything on and observes how long it took, in Metrics::StoreSeconds.
 class TimedStore final : public Store {
+  // First, because its return type is deduced.
+  template <typename Operation>
+  auto Timed(const char* name, const Operation& operation) {
+    const absl::Time start = clock_.Now();
+    auto result = operation();
+    metrics_.StoreSeconds(name).Observe(absl::ToDoubleSeconds(clock_.Now() - start));
+    return result;
+  }
+
  public:
   // All must outlive this.
   TimedStore(Store& store, const Clock& clock, Metrics& metrics)
@@ -30,14 +39,6 @@ class TimedStore final : public Store {
   }
 
  private:
-  template <typename Operation>
-  auto Timed(const char* name, const Operation& operation) {
-    const absl::Time start = clock_.Now();
-    auto result = operation();
-    metrics_.StoreSeconds(name).Observe(absl::ToDoubleSeconds(clock_.Now() - start));
-    return result;
-  }
-
   Store& store_;
   const Clock& clock_;
   Metrics& metrics_;
