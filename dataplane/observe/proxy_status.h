@@ -18,15 +18,16 @@ struct ProxyStatus {
   std::atomic<base::UnixNanos> config_applied_at{0};   // When it became live; 0: never
   Counter config_applied_total;
   Counter config_rejected_total;
-  // From the control plane accepting a revision to all workers serving it. Only
-  // for revisions that came over the wire; needs synchronised clocks.
-  LatencyHistogram config_propagation;
-  // True while the live revision is from disk and no control plane confirmed it.
+  // True while the live revision is from disk and no control plane confirmed it. Set
+  // at start, cleared by discovery.
   std::atomic<bool> config_from_cache{false};
   std::atomic<uint64_t> routes{0};  // In the live revision
   std::atomic<uint64_t> upstreams{0};
 
   // Written by discovery.
+  // From the control plane accepting a revision to all workers serving it. Not for
+  // revisions that are older than the stream; needs synchronised clocks.
+  LatencyHistogram config_propagation;
   std::atomic<bool> control_plane_connected{false};
   Counter control_plane_connects_total;  // Streams opened, first one included
   Counter control_plane_resyncs_total;   // Change sets that could not be assembled
