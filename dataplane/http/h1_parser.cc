@@ -195,10 +195,12 @@ H1ParseResult H1RequestParser::ParseHead(std::string_view input, const H1Limits&
 H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits& limits, Method request_method,
                                           ResponseHead& head) {
   State state = scanner_.Scan(input, limits.max_header_bytes);
+  // Clients may send an empty line before a request; servers have no reason to.
+  if (scanner_.head_begin() != 0) return Error(502, "invalid_status_line");
   const auto parse_line = [&]() -> std::string_view {
     // "HTTP/1.1 200 OK"; the last space may be missing (RFC 9112 section 4).
     const std::string_view line = scanner_.first_line(input);
-    if (scanner_.head_begin() != 0 || line.size() < 12 || line[8] != ' ') return "invalid_status_line";
+    if (line.size() < 12 || line[8] != ' ') return "invalid_status_line";
     const std::string_view error = internal::ParseVersion(line.substr(0, 8), "invalid_status_line", head.version);
     if (!error.empty()) return error;
     if (line[9] < '1' || line[9] > '5' || line[10] < '0' || line[10] > '9' || line[11] < '0' || line[11] > '9' ||

@@ -1,0 +1,451 @@
+// An upstream connection against a peer that the test plays by hand.
+#include "dataplane/upstream/h1_client_connection.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/fake_clock.h"
+#include "dataplane/event/frame_pool.h"
+#include "dataplane/event/run_task.h"
+#include "dataplane/net/await.h"
+#include "dataplane/net/socket_pair.h"
+
+namespace portico::upstream {
+namespace {
+
+using http::BodyChunk;
+using http::BodyKind;
+
+class Owner final : public ClientConnectionOwner {
+ public:
+  void OnConnectionUnusable(ClientConnection& c) override {
+    EXPECT_EQ(&c, connection.get());
+    ++unusable;
+    c.Close();  // A pool may say so; it must not hurt.
+  }
+  void OnConnectionEnded(ClientConnection& c) override {
+    EXPECT_EQ(&c, connection.get());
+    ++ended;
+    connection.reset();
+  }
+  std::unique_ptr<ClientConnection> connection;
+  int unusable = 0;
+  int ended = 0;
+};
+
+class ClientTest : public testing::Test {
+ protected:
+  ClientTest() : loop_(*event::CreateEpollEngine(), clock_) { Open({}); }
+
+  ~ClientTest() override {
+    if (owner_.connection != nullptr) {
+      if (stream_ != nullptr) owner_.connection->EndStream(stream_);
+      owner_.connection->Close();
+      owner_.connection->Close();
+      EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+    }
+    EXPECT_EQ(owner_.ended, opened_);
+    peer_.reset();
+    EXPECT_EQ(event::LiveFrames(), 0);
+    EXPECT_EQ(loop_.upstream_buffers().live(), 0u);
+    EXPECT_EQ(loop_.downstream_buffers().live(), 0u);
+    EXPECT_EQ(loop_.timers().armed(), 0u);
+  }
+
+  void Open(const H1ClientOptions& options) {
+    auto [near, far] = net::MakeSocketPair(loop_);
+    peer_ = std::move(far);
+    owner_.connection = MakeH1ClientConnection(loop_, std::move(near), options, owner_);
+    ++opened_;
+  }
+
+  bool Until(const std::function<bool()>& done) { return event::RunUntil(loop_, done, 5000); }
+  void Turn(int turns = 5) {
+    for (int i = 0; i < turns; ++i) loop_.RunOnce(base::kNanosPerMilli / 10);
+  }
+
+  event::Task<absl::Status> PeerSendTask(std::string_view text) {
+    net::Send send(*peer_, peer_scope_);
+    send.Add(text);
+    co_return co_await send;
+  }
+  void PeerSends(std::string_view text) { EXPECT_TRUE(event::RunTask(loop_, PeerSendTask(text)).ok()); }
+
+  event::Task<std::string> PeerReceiveTask(size_t size) {
+    std::string all;
+    while (all.size() < size) {
+      net::Receive receive(*peer_, peer_scope_, loop_.downstream_buffers());
+      const absl::StatusOr<base::Buffer> bytes = co_await receive;
+      if (!bytes.ok() || !*bytes) break;
+      all += bytes->view();
+    }
+    co_return all;
+  }
+  std::string PeerReceives(size_t size) { return event::RunTask(loop_, PeerReceiveTask(size)); }
+
+  http::ClientStream& Begin() {
+    scope_ = std::make_unique<event::CancelScope>();
+    arena_.Reset();
+    stream_ = owner_.connection->OpenStream(*scope_, arena_);
+    EXPECT_NE(stream_, nullptr);
+    return *stream_;
+  }
+  void End() {
+    owner_.connection->EndStream(std::exchange(stream_, nullptr));
+    Turn();
+  }
+
+  http::RequestHead Request(http::Method method = http::Method::kGet, std::string_view text = "GET") {
+    http::RequestHead head(arena_);
+    head.method = method;
+    head.method_text = text;
+    head.path = "/p";
+    head.authority = "up";
+    return head;
+  }
+  absl::Status SendHead(const http::RequestHead& head, std::string_view body = "", bool end = true) {
+    return event::RunTask(loop_, stream_->SendHead(head, Chunk(body, end)));
+  }
+  static BodyChunk Chunk(std::string_view body, bool end) {
+    BodyChunk chunk;
+    chunk.bytes = body;
+    chunk.end = end;
+    return chunk;
+  }
+  absl::StatusOr<http::ResponseHead*> ReadHead() { return event::RunTask(loop_, stream_->ReadHead()); }
+
+  event::Task<absl::StatusOr<std::string>> ReadAllTask() {
+    std::string all;
+    while (true) {
+      absl::StatusOr<BodyChunk> chunk = co_await stream_->ReadBody();
+      if (!chunk.ok()) co_return chunk.status();
+      all += chunk->bytes;
+      if (chunk->end) co_return all;
+    }
+  }
+  absl::StatusOr<std::string> ReadAll() { return event::RunTask(loop_, ReadAllTask()); }
+
+  // A whole exchange; whether the connection lives on.
+  bool Exchange(std::string_view response, std::string_view body) {
+    Begin();
+    EXPECT_TRUE(SendHead(Request()).ok());
+    PeerSends(response);
+    const absl::StatusOr<http::ResponseHead*> head = ReadHead();
+    EXPECT_TRUE(head.ok()) << head.status();
+    if (head.ok()) {
+      const absl::StatusOr<std::string> all = ReadAll();
+      EXPECT_TRUE(all.ok()) << all.status();
+      if (all.ok()) {
+        EXPECT_EQ(*all, body);
+      }
+    }
+    End();
+    return owner_.connection != nullptr && owner_.connection->reusable();
+  }
+
+  base::FakeClock clock_;
+  event::Loop loop_;
+  Owner owner_;
+  int opened_ = 0;
+  std::unique_ptr<net::ByteStream> peer_;
+  event::CancelScope peer_scope_;
+  std::unique_ptr<event::CancelScope> scope_;
+  base::Arena arena_;
+  http::ClientStream* stream_ = nullptr;
+};
+
+constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+TEST_F(ClientTest, ServesExchangesOneAfterAnother) {
+  for (int i = 0; i < 3; ++i) {
+    Begin();
+    EXPECT_EQ(owner_.connection->OpenStream(*scope_, arena_), nullptr);
+    EXPECT_EQ(owner_.connection->open_streams(), 1u);
+    ASSERT_TRUE(SendHead(Request()).ok());
+    EXPECT_EQ(PeerReceives(20), "GET /p HTTP/1.1\r\nHost: up\r\n\r\n");
+    PeerSends("HTTP/1.1 200 Fine\r\nX: y\r\nConnection: z\r\nZ: 1\r\nContent-Length: 2\r\n\r\nok");
+    const absl::StatusOr<http::ResponseHead*> head = ReadHead();
+    ASSERT_TRUE(head.ok()) << head.status();
+    EXPECT_EQ((*head)->status, 200);
+    EXPECT_EQ((*head)->reason, "Fine");
+    EXPECT_EQ((*head)->headers.Find("x")->value, "y");
+    EXPECT_EQ((*head)->headers.Find("z"), nullptr);
+    EXPECT_TRUE(stream_->BodyBuffered());
+    EXPECT_EQ(*ReadAll(), "ok");
+    EXPECT_FALSE(stream_->unprocessed());
+    End();
+    ASSERT_TRUE(owner_.connection != nullptr && owner_.connection->reusable());
+    EXPECT_EQ(loop_.upstream_buffers().live(), 0u);
+  }
+  EXPECT_EQ(owner_.connection->streams_opened(), 3u);
+}
+
+TEST_F(ClientTest, ResponsesInEverySplit) {
+  const std::string response =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;e\r\nde\r\n0\r\nT: v\r\n\r\n";
+  for (size_t split = 1; split < response.size(); ++split) {
+    Begin();
+    ASSERT_TRUE(SendHead(Request()).ok());
+    PeerSends(std::string_view(response).substr(0, split));
+    // The second part arrives while the first is read.
+    event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
+    read.Start();
+    Turn(2);
+    PeerSends(std::string_view(response).substr(split));
+    ASSERT_TRUE(Until([&] { return read.done(); }));
+    const absl::StatusOr<http::ResponseHead*> head = read.Take();
+    ASSERT_TRUE(head.ok()) << head.status();
+    EXPECT_EQ((*head)->status, 200);
+    ASSERT_EQ(*ReadAll(), "abcde") << split;
+    End();
+    ASSERT_TRUE(owner_.connection != nullptr && owner_.connection->reusable()) << split;
+  }
+}
+
+TEST_F(ClientTest, BodiesGoOutFramed) {
+  Begin();
+  http::RequestHead head = Request(http::Method::kPost, "POST");
+  head.body = BodyKind::kChunked;
+  ASSERT_TRUE(SendHead(head, "abc", false).ok());
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("0123456789", false))).ok());
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("", true))).ok());
+  const std::string expected =
+      "POST /p HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n";
+  EXPECT_EQ(PeerReceives(expected.size()), expected);
+  PeerSends(kOk);
+  ASSERT_TRUE(ReadHead().ok());
+  EXPECT_EQ(*ReadAll(), "ok");
+  End();
+  ASSERT_TRUE(owner_.connection->reusable());
+  Begin();
+  head.body = BodyKind::kLength;
+  head.content_length = 5;
+  ASSERT_TRUE(SendHead(head, "abc", false).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(event::RunTask(loop_, stream_->SendBody(Chunk("toolong", false)))));
+  EXPECT_TRUE(absl::IsInvalidArgument(event::RunTask(loop_, stream_->SendBody(Chunk("d", true)))));
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("de", false))).ok());
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("", true))).ok());
+  PeerSends(kOk);
+  ASSERT_TRUE(ReadHead().ok());
+  EXPECT_EQ(*ReadAll(), "ok");
+  End();
+  EXPECT_TRUE(owner_.connection->reusable());
+}
+
+TEST_F(ClientTest, HeadResponsesHaveNoBody) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request(http::Method::kHead, "HEAD")).ok());
+  PeerSends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+  ASSERT_TRUE(ReadHead().ok());
+  EXPECT_EQ(*ReadAll(), "");
+  End();
+  EXPECT_TRUE(owner_.connection->reusable());
+}
+
+TEST_F(ClientTest, ConnectionsThatMayNotLiveOn) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "ok"},
+      {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"},
+      // Bytes that nobody asked for.
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", "ok"},
+      {"HTTP/1.1 204 No Content\r\n\r\nbody", ""},
+  };
+  for (const auto& [response, body] : cases) {
+    EXPECT_FALSE(Exchange(response, body)) << response;
+    EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+    Open({});
+  }
+}
+
+TEST_F(ClientTest, BodyUntilClose) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  PeerSends("HTTP/1.1 200 OK\r\n\r\nall of it");
+  ASSERT_TRUE(ReadHead().ok());
+  peer_->ShutdownWrite();
+  EXPECT_EQ(*ReadAll(), "all of it");
+  End();
+  EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+}
+
+TEST_F(ClientTest, PeerThatLeavesWhileItRestsIsNoticed) {
+  ASSERT_TRUE(Exchange(kOk, "ok"));
+  peer_.reset();
+  ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  EXPECT_EQ(owner_.unusable, 1);
+}
+
+TEST_F(ClientTest, UnsolicitedBytesEndIt) {
+  ASSERT_TRUE(Exchange(kOk, "ok"));
+  PeerSends("HTTP/1.1 408 Request Timeout\r\n\r\n");
+  ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  EXPECT_EQ(owner_.unusable, 1);
+}
+
+TEST_F(ClientTest, UnprocessedOnlyOnAReusedConnection) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  peer_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(ReadHead().status()));
+  EXPECT_FALSE(stream_->unprocessed());
+  End();
+  ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  Open({});
+  ASSERT_TRUE(Exchange(kOk, "ok"));
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  peer_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(ReadHead().status()));
+  EXPECT_TRUE(stream_->unprocessed());
+  End();
+  ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  Open({});
+  ASSERT_TRUE(Exchange(kOk, "ok"));
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  PeerSends("HTTP/1.1 2");
+  peer_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(ReadHead().status()));
+  EXPECT_FALSE(stream_->unprocessed());
+}
+
+TEST_F(ClientTest, BadResponses) {
+  const struct {
+    std::string response;
+    absl::StatusCode code;
+  } cases[] = {
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", absl::StatusCode::kInvalidArgument},
+      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", absl::StatusCode::kInvalidArgument},
+      {"hello", absl::StatusCode::kUnavailable},
+      {"\r\n", absl::StatusCode::kInvalidArgument},
+      {"HTTP/1.1 200 OK\r\nA: " + std::string(62'000, 'a'), absl::StatusCode::kResourceExhausted},
+      {[] {
+         std::string many;
+         for (int i = 0; i < 20; ++i) many += "HTTP/1.1 100 Continue\r\n\r\n";
+         return many;
+       }(),
+       absl::StatusCode::kInvalidArgument},
+  };
+  for (const auto& c : cases) {
+    Begin();
+    ASSERT_TRUE(SendHead(Request()).ok());
+    event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
+    read.Start();
+    PeerSends(c.response);
+    if (c.code == absl::StatusCode::kUnavailable) peer_->ShutdownWrite();
+    ASSERT_TRUE(Until([&] { return read.done(); }));
+    EXPECT_EQ(read.Take().status().code(), c.code) << c.response.substr(0, 40);
+    End();
+    EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+    Open({});
+  }
+}
+
+TEST_F(ClientTest, TruncatedAndBrokenBodies) {
+  for (const std::string_view response :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcx"}) {
+    Begin();
+    ASSERT_TRUE(SendHead(Request()).ok());
+    PeerSends(response);
+    ASSERT_TRUE(ReadHead().ok());
+    peer_->ShutdownWrite();
+    EXPECT_FALSE(ReadAll().ok()) << response;
+    End();
+    EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+    Open({});
+  }
+}
+
+TEST_F(ClientTest, EarlyResponseWhileTheRequestIsSent) {
+  Begin();
+  http::RequestHead head = Request(http::Method::kPost, "POST");
+  head.body = BodyKind::kLength;
+  head.content_length = 8 << 20;
+  ASSERT_TRUE(SendHead(head, "", false).ok());
+  const std::string piece(8 << 20, 'x');
+  // The peer does not read it all: the send waits.
+  event::Task<absl::Status> send = stream_->SendBody(Chunk(piece, true));
+  send.Start();
+  Turn();
+  ASSERT_FALSE(send.done());
+  PeerSends("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
+  const absl::StatusOr<http::ResponseHead*> response = ReadHead();
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ((*response)->status, 413);
+  EXPECT_EQ(*ReadAll(), "no");
+  scope_->Request(absl::CancelledError("answered"));
+  ASSERT_TRUE(Until([&] { return send.done(); }));
+  EXPECT_TRUE(absl::IsCancelled(send.Take()));
+  End();
+  EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+}
+
+TEST_F(ClientTest, CancellingEndsReadsAndTheConnection) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
+  read.Start();
+  Turn();
+  ASSERT_FALSE(read.done());
+  scope_->Request(absl::DeadlineExceededError("route timeout"));
+  EXPECT_FALSE(read.done());
+  ASSERT_TRUE(Until([&] { return read.done(); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(read.Take().status()));
+  End();
+  EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+}
+
+TEST_F(ClientTest, IdleTimeout) {
+  owner_.connection->Close();
+  ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  H1ClientOptions options;
+  options.idle_timeout = 5 * base::kNanosPerSecond;
+  Open(options);
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
+  read.Start();
+  clock_.Advance(6 * base::kNanosPerSecond);
+  ASSERT_TRUE(Until([&] { return read.done(); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(read.Take().status()));
+}
+
+TEST_F(ClientTest, ClosingWaitsForTheExchange) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  owner_.connection->Close();
+  EXPECT_FALSE(owner_.connection->reusable());
+  PeerSends(kOk);
+  ASSERT_TRUE(ReadHead().ok());
+  EXPECT_EQ(*ReadAll(), "ok");
+  End();
+  EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+  EXPECT_EQ(owner_.unusable, 0);
+}
+
+TEST_F(ClientTest, LargeResponseBodiesComeInPieces) {
+  Begin();
+  ASSERT_TRUE(SendHead(Request()).ok());
+  const size_t size = 3 << 20;
+  const std::string response = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'r');
+  event::Task<absl::Status> send = PeerSendTask(response);
+  send.Start();
+  ASSERT_TRUE(ReadHead().ok());
+  EXPECT_LE(loop_.upstream_buffers().live(), 2u);
+  EXPECT_EQ(ReadAll()->size(), size);
+  ASSERT_TRUE(Until([&] { return send.done(); }));
+  EXPECT_TRUE(send.Take().ok());
+  End();
+  EXPECT_TRUE(owner_.connection->reusable());
+}
+
+}  // namespace
+}  // namespace portico::upstream
