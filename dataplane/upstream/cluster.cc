@@ -113,22 +113,29 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
                                            Host* host) {
   Acquired out;
   out.host = host;
+  bool again = false;
   while (!TryTake(limits_->connections, entry_->max_connections)) {
+    if (OpenResting(scope, arena, out)) {
+      MoveRequest(*host, out.lease.host());
+      co_return out;
+    }
     // Without a connection of its own nothing will ever be free here: other workers
     // have them all.
-    if (connections_.empty() || !TryTake(limits_->pending, entry_->max_pending_requests)) {
+    const bool hopeless = connections_.empty() && opening_ == 0;
+    if (hopeless || !TryTake(limits_->pending, entry_->max_pending_requests)) {
       out.error = AcquireError::kOverloaded;
+      // The next in line has no hope either.
+      if (hopeless) WakeForRoom();
       break;
     }
     PooledConnection* promised = nullptr;
-    const absl::Status waited = co_await WaitForConnection(scope, &promised);
+    const absl::Status waited = co_await WaitForConnection(scope, again, &promised);
     limits_->pending.fetch_sub(1, std::memory_order_relaxed);
+    again = true;
     if (promised != nullptr) {
       promised->promised_to = nullptr;
       if (waited.ok() && OpenOn(*promised, scope, arena, out)) {
-        // The request counts for the host whose connection it got.
-        --host->active_requests;
-        ++promised->host.active_requests;
+        MoveRequest(*host, promised->host);
         co_return out;
       }
       Offer(*promised);
@@ -143,6 +150,32 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
   co_return out;
 }
 
+void Cluster::MoveRequest(Host& from, Host& to) {
+  --from.active_requests;
+  ++to.active_requests;
+}
+
+bool Cluster::OpenResting(event::CancelScope& scope, base::Arena& arena, Acquired& out) {
+  PooledConnection* useless = nullptr;
+  for (auto& host : hosts_) {
+    while (!host->available.empty()) {
+      PooledConnection& connection = *host->available.back();
+      if (!host->Available(context_.loop.now())) {
+        useless = &connection;
+        break;
+      }
+      if (OpenOn(connection, scope, arena, out)) return true;
+      connection.OnConnectionUnusable(*connection.connection);
+    }
+  }
+  // An ejected endpoint must not hold the room that the others need.
+  if (useless != nullptr) {
+    useless->OnConnectionUnusable(*useless->connection);
+    useless->connection->Close();
+  }
+  return false;
+}
+
 event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& arena, Host* host) {
   event::Loop& loop = context_.loop;
   Acquired out;
@@ -154,7 +187,9 @@ event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& a
     event::Deadline deadline(loop, connecting, loop.now() + entry_->connect_timeout_nanos,
                              "connect timeout");
     net::Connect connect(loop, connecting, host->address);
+    ++opening_;
     stream = co_await connect;
+    --opening_;
     timed_out = !stream.ok() && connecting.requested() && !scope.requested();
   }
   if (stream.ok()) {
@@ -170,6 +205,7 @@ event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& a
     out.detail = absl::UnavailableError("closed by the upstream at once");
   } else {
     limits_->connections.fetch_sub(1, std::memory_order_relaxed);
+    WakeForRoom();
     out.detail = stream.status();
   }
   ReturnRequest(*host);
@@ -183,15 +219,16 @@ event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& a
   co_return out;
 }
 
-event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope,
+event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope, bool in_front,
                                                      PooledConnection** promised) {
   Waiter waiter(context_.loop);
-  if (last_waiter_ == nullptr) {
-    first_waiter_ = &waiter;
+  if (first_waiter_ == nullptr) {
+    first_waiter_ = last_waiter_ = &waiter;
+  } else if (in_front) {
+    waiter.next = std::exchange(first_waiter_, &waiter);
   } else {
-    last_waiter_->next = &waiter;
+    last_waiter_ = last_waiter_->next = &waiter;
   }
-  last_waiter_ = &waiter;
   const absl::Status waited = co_await waiter.ready.Wait(scope);
   RemoveWaiter(waiter);
   *promised = waiter.connection;
@@ -218,7 +255,10 @@ void Cluster::RemoveWaiter(Waiter& waiter) {
 void Cluster::ReturnRequest(Host& host) {
   --host.active_requests;
   allowance_.Return();
-  if (!host.listed) DropUnlistedHosts();
+}
+
+void Cluster::WakeForRoom() {
+  if (Waiter* waiter = PopWaiter(); waiter != nullptr) waiter->ready.Set();
 }
 
 void Cluster::Offer(PooledConnection& connection) {
@@ -255,18 +295,17 @@ void Cluster::Report(Host& host, bool success) {
 
 void Cluster::DropConnection(PooledConnection& connection) {
   if (connection.promised_to != nullptr) *connection.promised_to = nullptr;
-  Host& host = connection.host;
   limits_->connections.fetch_sub(1, std::memory_order_relaxed);
   context_.metrics.upstream_connections_closed_total.Add();
   const size_t index = connection.index;
   std::swap(connections_[index], connections_.back());
   connections_[index]->index = index;
   connections_.pop_back();
-  // There is room for one more.
-  if (Waiter* waiter = PopWaiter(); waiter != nullptr) waiter->ready.Set();
-  if (!host.listed) DropUnlistedHosts();
+  WakeForRoom();
 }
 
+// Not as soon as the last request has ended: who tells of that request's fate still
+// looks at its host.
 void Cluster::DropUnlistedHosts() {
   const auto in_use = [this](const Host& host) {
     return host.active_requests > 0 ||
@@ -279,6 +318,7 @@ void Cluster::DropUnlistedHosts() {
 }
 
 void Cluster::CloseIdle(base::MonotonicNanos now) {
+  DropUnlistedHosts();
   for (auto& host : hosts_) {
     // The longest at rest are in front.
     auto& list = host->available;

@@ -78,7 +78,8 @@ class Cluster {
   // The outcome of an exchange with `host`: a 5xx response, a reset, ... or not.
   void Report(Host& host, bool success);
 
-  // Closes connections that have rested longer than the idle timeout.
+  // Closes connections that have rested longer than the idle timeout, and forgets
+  // endpoints that are no longer listed nor used.
   void CloseIdle(base::MonotonicNanos now);
   // Ends all connections at rest, and the others after their exchange.
   void Close();
@@ -103,7 +104,15 @@ class Cluster {
   };
 
   event::Task<Acquired> Connect(event::CancelScope& scope, base::Arena& arena, Host* host);
-  event::Task<absl::Status> WaitForConnection(event::CancelScope& scope, PooledConnection** promised);
+  // At the end of the line, or in front for one that was woken and found nothing.
+  event::Task<absl::Status> WaitForConnection(event::CancelScope& scope, bool in_front,
+                                              PooledConnection** promised);
+  // Takes a connection at rest of any endpoint: there may be as many as allowed.
+  bool OpenResting(event::CancelScope& scope, base::Arena& arena, Acquired& out);
+  // The request counts for the host whose connection it got.
+  static void MoveRequest(Host& from, Host& to);
+  // One more connection may be opened.
+  void WakeForRoom();
   bool OpenOn(PooledConnection& connection, event::CancelScope& scope, base::Arena& arena,
               Acquired& out);
   void ReturnRequest(Host& host);
@@ -121,6 +130,7 @@ class Cluster {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<Balancer> balancer_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;
+  size_t opening_ = 0;  // Connections that are being opened.
   Waiter* first_waiter_ = nullptr;
   Waiter* last_waiter_ = nullptr;
   base::MonotonicNanos last_used_ = 0;

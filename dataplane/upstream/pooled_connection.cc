@@ -8,9 +8,13 @@ namespace portico::upstream {
 
 void PooledConnection::OnConnectionUnusable(ClientConnection& /*connection*/) {
   if (!available) return;
-  auto& list = host.available;
-  list.erase(std::find(list.begin(), list.end(), this));
   available = false;
+  auto& list = host.available;
+  if (list.back() == this) {  // The usual case: the last one is taken.
+    list.pop_back();
+  } else {
+    list.erase(std::find(list.begin(), list.end(), this));
+  }
 }
 
 void PooledConnection::OnConnectionEnded(ClientConnection& ended) {
