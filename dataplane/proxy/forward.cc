@@ -147,8 +147,10 @@ Task<void> Download(Attempt& attempt) {
 Task<void> DownloadBesideUpload(Attempt& attempt) {
   co_await Download(attempt);
   attempt.download_done = true;
-  // Nobody needs the rest of the request body.
-  if (!attempt.upload_done) attempt.x.stream.scope().Request(absl::CancelledError("answered"));
+  if (attempt.upload_done) co_return;
+  // Nobody needs the rest of the request body; what was cut cannot be sent again.
+  attempt.may_retry = false;
+  attempt.x.stream.scope().Request(absl::CancelledError("answered"));
 }
 
 Task<void> Upload(Attempt& attempt) {
