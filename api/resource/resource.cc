@@ -4,6 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "api/resource/facts.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "openssl/sha.h"
@@ -73,6 +74,8 @@ StoredResourcePtr MakeStored(v1::Resource resource) {
   auto stored = std::make_shared<StoredResource>();
   stored->content = SerializeDeterministically(resource);
   stored->hash = Sha256(stored->content);
+  stored->reference_filter = ReferenceFilter(resource);
+  stored->claim_filter = ClaimFilter(resource);
   stored->resource = std::move(resource);
   return stored;
 }
@@ -95,6 +98,8 @@ absl::StatusOr<StoredResourcePtr> ParseStored(const ResourceKey& key, std::strin
   }
   stored->hash = Sha256(content);
   stored->content = std::move(content);
+  stored->reference_filter = ReferenceFilter(stored->resource);
+  stored->claim_filter = ClaimFilter(stored->resource);
   return StoredResourcePtr(std::move(stored));
 }
 

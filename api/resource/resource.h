@@ -39,6 +39,10 @@ struct StoredResource {
   v1::Resource resource;
   std::string content;  // The serialized form that was hashed.
   Digest hash;          // Sha256(content)
+  // Bloom filters over what ties it to others (facts.h), with which ValidateChange() passes by
+  // nearly everything that a change does not touch. All ones when nobody worked them out.
+  uint64_t reference_filter = ~uint64_t{0};
+  uint64_t claim_filter = ~uint64_t{0};
 };
 using StoredResourcePtr = std::shared_ptr<const StoredResource>;
 

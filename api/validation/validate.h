@@ -2,7 +2,9 @@
 #ifndef API_VALIDATION_VALIDATE_H_
 #define API_VALIDATION_VALIDATE_H_
 
+#include <cstddef>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "api/portico/v1/resource.pb.h"
@@ -14,12 +16,19 @@ namespace portico::api {
 // may be served.
 std::vector<v1::Violation> Validate(const ResourceSet& set);
 
+// What a call of ValidateChange() had to do.
+struct ChangeCost {
+  size_t passes = 0;    // Over all entries, reading one word of each.
+  size_t examined = 0;  // Resources that were looked into beyond that word.
+};
+
 // The same answer as Validate(after) for a set of which Validate(before) was
 // empty and `changed` names every key that differs, at a cost that grows with
 // `changed` and with what refers to it, not with the size of the set (apart from
 // cheap passes over keys).
 std::vector<v1::Violation> ValidateChange(const ResourceSet& before, const ResourceSet& after,
-                                          const std::set<ResourceKey>& changed);
+                                          const std::set<ResourceKey>& changed,
+                                          ChangeCost* cost = nullptr);
 
 // "Route/users spec.match.path.regex: \"(\": missing ) -- close the group"
 std::string ToString(const v1::Violation& violation);

@@ -1,0 +1,39 @@
+#include "absl/strings/str_cat.h"
+#include "api/resource/address.h"
+#include "api/validation/checks.h"
+
+namespace portico::api {
+namespace {
+
+void CheckLimits(const v1::ConnectionLimits& limits, Report& report) {
+  const std::string at = "spec.limits.";
+  if (limits.max_header_bytes() != 0) report.Range(at + "max_header_bytes", limits.max_header_bytes(), 1024, 1048576);
+  if (limits.max_header_count() != 0) report.Range(at + "max_header_count", limits.max_header_count(), 1, 1000);
+  const auto time = [&](const char* field, bool has, const google::protobuf::Duration& value) {
+    if (has) report.Range(at + field, value, absl::Milliseconds(1), absl::Hours(24));
+  };
+  time("header_timeout", limits.has_header_timeout(), limits.header_timeout());
+  time("stream_idle_timeout", limits.has_stream_idle_timeout(), limits.stream_idle_timeout());
+  time("idle_timeout", limits.has_idle_timeout(), limits.idle_timeout());
+}
+
+}  // namespace
+
+void CheckListener(const v1::Listener& listener, Report& report) {
+  if (report.Required("spec.address", listener.address(), "write an IP address and a port like \"0.0.0.0:8080\"")) {
+    report.Add("spec.address", listener.address(), ParseSocketAddress(listener.address()).status());
+  }
+  report.Known("spec.proxy_protocol", listener.proxy_protocol(), v1::ProxyProtocol_IsValid(listener.proxy_protocol()));
+  report.AtMost("spec.trusted_hops", listener.trusted_hops_size(), 1000, "ranges");
+  Duplicates duplicates;
+  for (int i = 0; i < listener.trusted_hops_size(); ++i) {
+    const std::string field = At("spec.trusted_hops", i);
+    const std::string& text = listener.trusted_hops(i);
+    const absl::StatusOr<Cidr> range = ParseCidr(text);
+    report.Add(field, text, range.status());
+    if (range.ok()) duplicates.Check(report, field, ToString(*range), text);
+  }
+  CheckLimits(listener.limits(), report);
+}
+
+}  // namespace portico::api
