@@ -15,16 +15,16 @@ namespace portico::discovery_client {
 
 struct ChannelOptions {
   // "host:port", "[::1]:port". Required.
-  std::string address;
+  std::string address = {};
   // No TLS. Only for loopback addresses.
   bool insecure = false;
   // PEM files: who may have signed the control plane's certificate, and what the
   // proxy shows itself. All three are required without `insecure`; they are read
   // for each connection, so new certificates need no restart.
-  std::string ca_file, certificate_file, key_file;
+  std::string ca_file = {}, certificate_file = {}, key_file = {};
   // The name that the control plane's certificate must hold. Default: the host of
   // `address`.
-  std::string server_name;
+  std::string server_name = {};
   // Largest message that is accepted. Default: 4 MiB.
   size_t max_message_bytes = 4 << 20;
 };

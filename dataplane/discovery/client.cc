@@ -51,7 +51,7 @@ class Client final : public DiscoveryClient {
  private:
   // What one stream is doing.
   struct Conversation {
-    Conversation(std::shared_ptr<Stream> opened, uint64_t stream_id,
+    Conversation(std::unique_ptr<Stream> opened, uint64_t stream_id,
                  const ChangeSetAssembler::Limits& limits, const base::Clock& clock)
         : stream(std::move(opened)),
           id(stream_id),
@@ -60,7 +60,7 @@ class Client final : public DiscoveryClient {
           opened_at(clock.Monotonic()),
           last_heard(opened_at),
           last_sent(opened_at) {}
-    const std::shared_ptr<Stream> stream;
+    const std::unique_ptr<Stream> stream;  // Destroyed after its kEnded.
     const uint64_t id;
     ChangeSetAssembler assembler;
     std::deque<ProxyMessage> outgoing;

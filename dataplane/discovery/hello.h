@@ -14,9 +14,9 @@
 namespace portico::discovery_client {
 
 struct Identity {
-  std::string node_id;  // Required
-  std::map<std::string, std::string> labels;
-  std::string build;  // Of --version
+  std::string node_id = {};  // Required
+  std::map<std::string, std::string> labels = {};
+  std::string build = {};  // Of --version
 };
 
 // The Hello messages for what is live, each of at most about `max_bytes`.

@@ -17,9 +17,9 @@ namespace portico::discovery_client {
 
 struct LastGoodCacheOptions {
   // A folder; made (mode 0700) if it does not exist. Required.
-  std::string folder;
+  std::string folder = {};
   // Whose revision it is; part of the file's name and of what is authenticated.
-  std::string node_id;
+  std::string node_id = {};
   CacheKey key{};
   // Least time between two writes; what comes meanwhile replaces what waits, and the
   // last one is always written. Default: 1 s.

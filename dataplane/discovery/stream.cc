@@ -13,11 +13,10 @@ Stream::Stream(std::shared_ptr<grpc::Channel> channel, uint64_t id,
       id_(id),
       events_(std::move(events)) {}
 
-std::shared_ptr<Stream> Stream::Open(std::shared_ptr<grpc::Channel> channel, uint64_t id,
+std::unique_ptr<Stream> Stream::Open(std::shared_ptr<grpc::Channel> channel, uint64_t id,
                                      std::shared_ptr<EventQueue> events) {
-  // owned: by the shared_ptr; the constructor is private.
-  std::shared_ptr<Stream> stream(new Stream(std::move(channel), id, std::move(events)));
-  stream->self_ = stream;
+  // owned: by the unique_ptr; the constructor is private.
+  std::unique_ptr<Stream> stream(new Stream(std::move(channel), id, std::move(events)));
   stream->stub_->async()->Stream(&stream->context_, stream.get());
   // Reads and writes are started from outside of the callbacks: the hold keeps OnDone
   // away until Release().
@@ -57,8 +56,9 @@ void Stream::OnDone(const grpc::Status& status) {
     event.error = absl::StrCat(status.error_message(), " (gRPC status ",
                                static_cast<int>(status.error_code()), ")");
   }
-  events_->Push(std::move(event));
-  self_.reset();  // May destroy this.
+  // The owner may destroy this as soon as it has the event.
+  const std::shared_ptr<EventQueue> events = events_;
+  events->Push(std::move(event));
 }
 
 }  // namespace portico::discovery_client

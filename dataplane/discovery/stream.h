@@ -17,12 +17,13 @@ namespace portico::discovery_client {
 // Reads one message at a time: the next one only when told so, so the server
 // cannot fill the queue. Its owner calls ReadNext() after each kRead that is ok and
 // Release() after the one that is not; then kEnded comes, exactly once, as the last
-// event.
+// event, and only then may the stream be destroyed: by the owner's thread, because
+// the channel goes with it, which waits for gRPC's callback threads.
 class Stream final
     : public grpc::ClientBidiReactor<discovery::v1::ProxyMessage, discovery::v1::ServerMessage> {
  public:
   // Opens the stream and reads the first message. `id` marks its events.
-  static std::shared_ptr<Stream> Open(std::shared_ptr<grpc::Channel> channel, uint64_t id,
+  static std::unique_ptr<Stream> Open(std::shared_ptr<grpc::Channel> channel, uint64_t id,
                                       std::shared_ptr<EventQueue> events);
 
   void ReadNext() { StartRead(&incoming_); }
@@ -46,7 +47,6 @@ class Stream final
   grpc::ClientContext context_;
   discovery::v1::ServerMessage incoming_;
   discovery::v1::ProxyMessage outgoing_;
-  std::shared_ptr<Stream> self_;  // Until OnDone: gRPC holds a bare pointer.
 };
 
 }  // namespace portico::discovery_client
