@@ -71,7 +71,7 @@ void Acceptor::Drain() {
 }
 
 void Acceptor::ForceClose(const absl::Status& reason) {
-  draining_ = true;
+  draining_ = forced_ = true;
   StopAccepting();
   for (ServerConnection* c = connections_; c != nullptr; c = c->next) c->ForceClose(reason);
 }
@@ -128,7 +128,7 @@ void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
 void Acceptor::CloseListenSocket() {
   if (listen_fd_ < 0) return;
   const int listen_fd = std::exchange(listen_fd_, -1);
-  while (started_) {
+  while (started_ && !forced_) {
     sockaddr_storage peer = {};
     socklen_t length = sizeof(peer);
     const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -74,6 +74,7 @@ class Acceptor final : public ConnectionOwner {
   bool started_ = false;
   bool accepting_ = false;
   bool draining_ = false;
+  bool forced_ = false;
   event::AcceptOperation accept_;
   // Armed while there are no descriptors.
   event::Timer retry_;

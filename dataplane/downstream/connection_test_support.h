@@ -131,8 +131,8 @@ class TestHandler final : public http::ExchangeHandler {
   }
 
   event::Task<void> WaitForClient(http::ServerStream& stream) {
-    event::Sleep sleep(loop_, stream.scope(), loop_.now() + 100'000 * base::kNanosPerSecond);
-    last_status = co_await sleep;
+    event::Sleep wait(loop_, stream.scope(), loop_.now() + 100'000 * base::kNanosPerSecond);
+    last_status = co_await wait;
     co_await Reply(stream, "late");
   }
 
