@@ -22,6 +22,9 @@ snapshot::LocalReply ReplyForAcquire(const upstream::Acquired& acquired,
 // The upstream broke off before its response head was complete.
 snapshot::LocalReply ReplyForUpstream(const absl::Status& status, base::Arena& arena);
 
+// Of the deadline that ends an exchange: what tells it from a client that is slow.
+inline constexpr char kRouteTimeout[] = "the route's timeout passed";
+
 // The exchange's scope was requested: by a deadline, by the client's leaving
 // (status 0: nobody to answer), or by the request body's faults.
 snapshot::LocalReply ReplyForScope(const absl::Status& reason, base::Arena& arena);

@@ -5,6 +5,7 @@
 
 #include "dataplane/event/cancel.h"
 #include "dataplane/proxy/exchange.h"
+#include "dataplane/proxy/failure.h"
 #include "dataplane/proxy/forward.h"
 #include "dataplane/proxy/hop_headers.h"
 #include "dataplane/proxy/local_reply.h"
@@ -115,7 +116,7 @@ Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& 
     co_await RespondDirectly(x);
   } else if (!reply) {
     event::Deadline deadline(x.loop(), stream.scope(), x.started + x.route->timeout_nanos,
-                             "the route's timeout passed");
+                             kRouteTimeout);
     reply = co_await Forward(x);
   }
   if (reply) co_await ReplyLocally(x, *reply);
@@ -124,9 +125,9 @@ Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& 
 
 Task<void> Proxy::ServeError(http::ServerStream& stream, const http::ConnectionInfo& connection,
                              int status, std::string_view reason) {
+  // The connection has told its observer, which counts protocol errors.
   Exchange x(worker_, stream, connection);
   x.request_id = MakeRequestId(worker_.random, x.arena());
-  worker_.metrics.ProtocolError(reason);
   const LocalReply reply{status, reason, "the request is not valid HTTP or exceeds a limit"};
   co_await ReplyLocally(x, reply);
   RecordExchange(x);

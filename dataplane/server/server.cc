@@ -14,6 +14,14 @@ using base::Severity;
 // How often is looked whether a worker has ended.
 constexpr std::chrono::milliseconds kDrainStep(5);
 
+uint64_t CountUpstreams(const api::ResourceSet& resources) {
+  // Ordered by kind.
+  auto at = resources.lower_bound({"Upstream", ""});
+  uint64_t count = 0;
+  while (at != resources.end() && at->first.kind == "Upstream") ++at, ++count;
+  return count;
+}
+
 }  // namespace
 
 Server::Server(ServerOptions options, const base::Clock& clock, observe::ProxyStatus& status,
@@ -133,6 +141,7 @@ Violations Server::Apply(Work& work) {
   status_.config_applied_at.store(clock_.Unix());
   status_.config_applied_total.Add();
   status_.routes.store(snapshot.routes.size());
+  status_.upstreams.store(CountUpstreams(snapshot.resources));
   if (moved && on_listeners_changed_) on_listeners_changed_(listeners_.Addresses());
   base::Log(Severity::kInfo, "config",
             absl::StrCat("revision ", snapshot.revision, " is live: ", snapshot.routes.size(),
