@@ -2,11 +2,11 @@
 #include "tools/porticoctl/commands.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <mutex>
 #include <sstream>
 
 #include "absl/strings/escaping.h"
@@ -79,12 +79,10 @@ class FakeFleet : public v1::FleetService::Service {
     late.set_applied_revision(6);
     writer->Write(status);
     if (outcome == v1::RolloutStatus::IN_PROGRESS) {
+      grpc::CompletionQueue queue;
       while (!context->IsCancelled()) {
-        gpr_timespec soon = gpr_time_from_millis(5, GPR_TIMESPAN);
-        std::mutex unused;
         grpc::Alarm alarm;
-        grpc::CompletionQueue queue;
-        alarm.Set(&queue, soon, nullptr);
+        alarm.Set(&queue, gpr_time_from_millis(5, GPR_TIMESPAN), nullptr);
         void* tag = nullptr;
         bool ok = false;
         queue.Next(&tag, &ok);
@@ -134,7 +132,7 @@ class CommandsTest : public testing::Test {
       if (name == "PORTICO_INSECURE") return std::string("1");
       return std::string();
     };
-    const int code = Run(absl::StrSplit(line, ' ', absl::SkipEmpty()), environment,
+    const int code = ctl::Run(absl::StrSplit(line, ' ', absl::SkipEmpty()), environment,
                          absl::FromUnixSeconds(1000000), console);
     out_ = out.str();
     err_ = err.str();
