@@ -25,6 +25,8 @@ void DiscoveryStream::Poke() {
 
 void DiscoveryStream::Tick() {
   std::lock_guard lock(mutex_);
+  if (finished_) return;
+  if (ending_.has_value()) return context_.TryCancel();
   if (absl::Status status = session_.OnTick(); !status.ok()) {
     EndLocked(status);
   } else {
@@ -46,7 +48,6 @@ void DiscoveryStream::EndLocked(const absl::Status& status) {
   }
   if (writing_) {
     ending_ = status;
-    context_.TryCancel();
     return;
   }
   finished_ = true;

@@ -26,10 +26,10 @@ class DiscoveryStream final
   void Start();
   // There may be something to send.
   void Poke();
-  // As Poke; ends the stream if the proxy has been silent for too long.
+  // As Poke; ends the stream if the proxy has been silent for too long, and cancels one that was to be
+  // ended but is still being written to: the proxy then sees CANCELLED.
   void Tick();
-  // Ends the stream. At once if nothing is being written; else the write is cancelled first, and the
-  // proxy sees CANCELLED.
+  // Ends the stream, after the message that is being written if there is one.
   void End(const absl::Status& status);
 
   void OnReadDone(bool ok) override;

@@ -28,9 +28,8 @@ class Refusal final : public grpc::ServerWriteReactor<v1::RolloutStatus> {
 class RolloutWatcher final : public grpc::ServerWriteReactor<v1::RolloutStatus>,
                              public std::enable_shared_from_this<RolloutWatcher> {
  public:
-  RolloutWatcher(FleetServiceImpl& service, grpc::CallbackServerContext& context,
-                 uint64_t revision, uint32_t min_proxies)
-      : service_(service), context_(context), revision_(revision), min_proxies_(min_proxies) {}
+  RolloutWatcher(FleetServiceImpl& service, uint64_t revision, uint32_t min_proxies)
+      : service_(service), revision_(revision), min_proxies_(min_proxies) {}
 
   void Update() {
     std::lock_guard lock(mutex_);
@@ -77,9 +76,9 @@ class RolloutWatcher final : public grpc::ServerWriteReactor<v1::RolloutStatus>,
   void EndLocked(const absl::Status& status) {
     if (finished_ || ending_) return;
     if (writing_) {
+      // A caller that does not read is cancelled when the server's shutdown has waited enough.
       ending_ = true;
       end_status_ = status;
-      context_.TryCancel();
       return;
     }
     finished_ = true;
@@ -87,7 +86,6 @@ class RolloutWatcher final : public grpc::ServerWriteReactor<v1::RolloutStatus>,
   }
 
   FleetServiceImpl& service_;
-  grpc::CallbackServerContext& context_;
   const uint64_t revision_;
   const uint32_t min_proxies_;
 
@@ -116,7 +114,7 @@ grpc::ServerUnaryReactor* FleetServiceImpl::ListProxies(grpc::CallbackServerCont
 }
 
 grpc::ServerWriteReactor<v1::RolloutStatus>* FleetServiceImpl::WatchRollout(
-    grpc::CallbackServerContext* context, const v1::WatchRolloutRequest* request) {
+    grpc::CallbackServerContext*, const v1::WatchRolloutRequest* request) {
   const uint64_t current = catalog_.Head()->info.revision;
   const uint64_t revision = request->revision() == 0 ? current : request->revision();
   absl::Status refused;
@@ -132,7 +130,7 @@ grpc::ServerWriteReactor<v1::RolloutStatus>* FleetServiceImpl::WatchRollout(
       refused = absl::ResourceExhaustedError(
           absl::StrCat("at most ", kMaxWatchers, " rollouts are watched at a time"));
     } else {
-      watcher = std::make_shared<RolloutWatcher>(*this, *context, revision, request->min_proxies());
+      watcher = std::make_shared<RolloutWatcher>(*this, revision, request->min_proxies());
       watchers_.insert(watcher);
     }
   }
