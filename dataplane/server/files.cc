@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,13 +15,17 @@ namespace portico::server {
 
 absl::StatusOr<api::ResourceSet> LoadResources(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || text.bad()) {
+  std::string text;
+  char block[1 << 16];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {
+    text.append(block, static_cast<size_t>(file.gcount()));
+  }
+  // A folder opens, but cannot be read.
+  if (!file.is_open() || file.bad()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": cannot be read: ", std::strerror(errno)));
   }
-  auto parsed = api::ParseResources(text.str(), path);
+  auto parsed = api::ParseResources(text, path);
   if (!parsed.ok()) return parsed.status();
   api::ResourceSet set;
   for (v1::Resource& resource : *parsed) {
