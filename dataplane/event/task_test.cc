@@ -46,7 +46,7 @@ TEST_F(TaskTest, RunsWhenAwaited) {
   {
     Task<void> task = body(ran);
     EXPECT_FALSE(ran);
-    EXPECT_EQ(LiveFrames(), 1);
+    EXPECT_LE(LiveFrames(), 1);  // Clang puts this one on the stack.
   }
   EXPECT_FALSE(ran);
   Spawn(body(ran));
