@@ -14,6 +14,7 @@
 #include "api/resource/duration.h"
 #include "api/resource/near.h"
 #include "api/resource/strings.h"
+#include "google/protobuf/stubs/common.h"
 #include "google/protobuf/timestamp.pb.h"
 
 namespace portico::api {
@@ -299,6 +300,11 @@ void ReadMessage(const TextNode& node, const std::string& path, Message& message
 bool ReadString(const TextNode& node, const std::string& path, std::string& out, TextErrors& errors) {
   if (node.type != Type::kScalar) {
     errors.Add(node.line, path, absl::StrCat("is ", Absl(NameOf(node.type)), "; write a single value"));
+    return false;
+  }
+  // What is no UTF-8 could be stored, but not sent: protobuf refuses to read it.
+  if (!google::protobuf::internal::IsStructurallyValidUTF8(node.scalar.data(), static_cast<int>(node.scalar.size()))) {
+    errors.Add(node.line, path, "is not UTF-8; save the file in that encoding");
     return false;
   }
   out = node.scalar;

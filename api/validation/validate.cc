@@ -268,11 +268,29 @@ std::vector<v1::Violation> ValidateChange(const ResourceSet& before, const Resou
   return violations;
 }
 
+namespace {
+
+// On one line, and nothing that a terminal would obey.
+std::string Printable(const std::string& value) {
+  std::string text;
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      absl::StrAppend(&text, "\\x", absl::Hex(byte, absl::kZeroPad2));
+    } else {
+      text.push_back(c);
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string ToString(const v1::Violation& violation) {
   std::string text = absl::StrCat(violation.resource().kind(), "/", violation.resource().name());
   if (!violation.field().empty()) absl::StrAppend(&text, " ", violation.field());
   absl::StrAppend(&text, ": ");
-  if (!violation.value().empty()) absl::StrAppend(&text, "\"", violation.value(), "\": ");
+  if (!violation.value().empty()) absl::StrAppend(&text, "\"", Printable(violation.value()), "\": ");
   absl::StrAppend(&text, violation.reason());
   if (!violation.fix().empty()) absl::StrAppend(&text, " -- ", violation.fix());
   return text;
