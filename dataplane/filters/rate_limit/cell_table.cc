@@ -1,0 +1,122 @@
+#include "dataplane/filters/rate_limit/cell_table.h"
+
+#include <bit>
+#include <cstdlib>
+#include <limits>
+
+#include "dataplane/base/check.h"
+#include "openssl/rand.h"
+#include "openssl/siphash.h"
+
+namespace portico::filters {
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr size_t kGroups = 2;
+
+template <typename T>
+std::atomic_ref<T> Atomic(T& value) {
+  return std::atomic_ref<T>(value);
+}
+
+// Another group than the key's first.
+uint64_t SecondPlace(CellKey key) { return std::rotl(key.place, 32) ^ key.tag; }
+
+}  // namespace
+
+void CellTable::Free::operator()(Cell* cells) const { std::free(cells); }
+
+CellTable::CellTable(size_t cells) {
+  const size_t count = std::bit_ceil(std::max<size_t>(cells, kGroups * kGroup));
+  mask_ = count - 1;
+  // Zeroed pages of the kernel take no memory until they are used.
+  cells_.reset(static_cast<Cell*>(std::calloc(count, sizeof(Cell))));
+  PORTICO_CHECK(cells_ != nullptr);
+  RAND_bytes(reinterpret_cast<uint8_t*>(place_secret_.data()), sizeof(place_secret_));
+  RAND_bytes(reinterpret_cast<uint8_t*>(tag_secret_.data()), sizeof(tag_secret_));
+}
+
+CellKey CellTable::HashOf(std::string_view text) const {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+  CellKey key;
+  key.place = SIPHASH_24(place_secret_.data(), bytes, text.size());
+  key.tag = SIPHASH_24(tag_secret_.data(), bytes, text.size());
+  if (key.tag == 0) key.tag = 1;
+  return key;
+}
+
+// The places in the order in which they are looked at, the same for all threads.
+CellTable::Cell* CellTable::Place(CellKey key, size_t index) const {
+  const uint64_t place = index < kGroup ? key.place : SecondPlace(key);
+  const size_t group = static_cast<size_t>(place) & mask_ & ~(kGroup - 1);
+  return &cells_[group + index % kGroup];
+}
+
+CellTable::Cell* CellTable::Find(CellKey key) const {
+  for (size_t i = 0; i < kGroups * kGroup; ++i) {
+    Cell* cell = Place(key, i);
+    if (Atomic(cell->tag).load(std::memory_order_acquire) == key.tag) return cell;
+  }
+  return nullptr;
+}
+
+CellTable::Cell* CellTable::FindOrClaim(CellKey key, base::MonotonicNanos now) {
+  while (true) {
+    Cell* candidate = nullptr;
+    uint64_t candidate_tag = 0;
+    int64_t candidate_tat = std::numeric_limits<int64_t>::max();
+    for (size_t i = 0; i < kGroups * kGroup; ++i) {
+      Cell* cell = Place(key, i);
+      const uint64_t tag = Atomic(cell->tag).load(std::memory_order_acquire);
+      if (tag == key.tag) return cell;
+      // The first that was never used; else the one that rests longest or will rest
+      // soonest, which is the same one for all threads.
+      if (candidate != nullptr && candidate_tag == 0) continue;
+      const int64_t tat = tag == 0 ? std::numeric_limits<int64_t>::min() : Atomic(cell->tat).load(kRelaxed);
+      if (tat >= candidate_tat) continue;
+      candidate = cell;
+      candidate_tag = tag;
+      candidate_tat = tat;
+    }
+    if (candidate == nullptr) candidate = Place(key, 0);
+    if (!Atomic(candidate->tag).compare_exchange_strong(candidate_tag, key.tag, std::memory_order_acq_rel)) continue;
+    if (candidate_tag != 0 && candidate_tat > now) {
+      taken_.fetch_add(1, kRelaxed);
+      Atomic(candidate->tat).compare_exchange_strong(candidate_tat, now, kRelaxed);
+    }
+    // Of two that claimed for the same key, the one at the later place gives way.
+    Cell* first = Find(key);
+    if (first == candidate || first == nullptr) return candidate;
+    uint64_t own = key.tag;
+    Atomic(candidate->tag).compare_exchange_strong(own, 0, std::memory_order_acq_rel);
+    return first;
+  }
+}
+
+GcraDecision CellTable::Peek(CellKey key, const GcraRate& rate, int64_t ceiling, base::MonotonicNanos now) {
+  Cell* cell = Find(key);
+  if (cell == nullptr) return DecideGcra(rate, 0, now);
+  int64_t tat = Atomic(cell->tat).load(kRelaxed);
+  if (tat > now && tat - now > ceiling &&
+      Atomic(cell->tat).compare_exchange_strong(tat, now + ceiling, kRelaxed)) {
+    tat = now + ceiling;
+  }
+  return DecideGcra(rate, tat, now);
+}
+
+GcraDecision CellTable::Take(CellKey key, const GcraRate& rate, int64_t ceiling, base::MonotonicNanos now) {
+  Cell* cell = FindOrClaim(key, now);
+  int64_t tat = Atomic(cell->tat).load(kRelaxed);
+  while (true) {
+    const int64_t effective = tat > now && tat - now > ceiling ? now + ceiling : tat;
+    const GcraDecision decision = DecideGcra(rate, effective, now);
+    if (!decision.admitted) return decision;
+    if (Atomic(cell->tat).compare_exchange_weak(tat, decision.tat, kRelaxed)) return decision;
+  }
+}
+
+void CellTable::Return(CellKey key, const GcraRate& rate) {
+  if (Cell* cell = Find(key); cell != nullptr) Atomic(cell->tat).fetch_sub(rate.interval, kRelaxed);
+}
+
+}  // namespace portico::filters
