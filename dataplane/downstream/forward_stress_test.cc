@@ -189,6 +189,16 @@ TEST_F(ForwardTest, ForwardsBothWays) {
   EXPECT_GT(client.received().size(), body.size());
 }
 
+TEST_F(ForwardTest, AnEarlyAnswerKeepsTheClient) {
+  StartAll();
+  Client& client = Connect();
+  client.Send("POST /ignore HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+  ASSERT_TRUE(client.Receive("ignored"));
+  client.Send("world" + Get("/"));
+  ASSERT_TRUE(client.Receive("hello"));
+  EXPECT_EQ(Count(client.received(), "Connection: close"), 0);
+}
+
 TEST_F(ForwardTest, ClientsThatComeAndGoWhileTheBackendIsKilled) {
   handler_.large_pieces = 30;
   StartAll();

@@ -42,6 +42,12 @@ absl::Status H1ServerStream::BodyFailed(absl::Status status) {
   return status;
 }
 
+absl::Status H1ServerStream::ScopeReason() {
+  // Nothing was lost, so after the response the rest can still be read and dropped.
+  if (response_ == Response::kComplete) return scope_.reason();
+  return BodyFailed(scope_.reason());
+}
+
 bool H1ServerStream::BodyBuffered() const { return decoder_.done() || connection_.input_.HasPiece(decoder_); }
 
 event::Task<absl::Status> H1ServerStream::SendContinue() {
@@ -67,7 +73,7 @@ event::Task<absl::StatusOr<http::BodyChunk>> H1ServerStream::ReadBody() {
     co_return BodyFailed(absl::ResourceExhaustedError("the request body is too large"));
   }
   while (true) {
-    if (scope_.requested()) co_return BodyFailed(scope_.reason());
+    if (scope_.requested()) co_return ScopeReason();
     http::H1Input::Piece piece = input.NextPiece(decoder_, context.loop.downstream_buffers());
     if (!piece.error.empty()) {
       context.observer.OnProtocolError(piece.error);
@@ -95,7 +101,7 @@ event::Task<absl::StatusOr<http::BodyChunk>> H1ServerStream::ReadBody() {
     absl::StatusOr<base::Buffer> bytes = co_await receive;
     if (!bytes.ok() && scope_.requested()) {
       if (absl::IsDeadlineExceeded(scope_.reason())) context.observer.OnProtocolError("idle_body");
-      co_return BodyFailed(scope_.reason());
+      co_return ScopeReason();
     }
     if (!bytes.ok() || !*bytes) {
       scope_.Request(ClientLeft());

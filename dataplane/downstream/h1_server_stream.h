@@ -48,7 +48,10 @@ class H1ServerStream final : public http::ServerStream {
   // Adds a piece and its framing to `send`; false if it breaks the declared length.
   bool AddBody(net::Send& send, const http::BodyChunk& chunk);
   event::Task<absl::Status> Flush(net::Send& send);
+  // The request body cannot be read to its end any more.
   absl::Status BodyFailed(absl::Status status);
+  // The scope was requested.
+  absl::Status ScopeReason();
   bool body_done() const { return decoder_.done() && !body_failed_; }
   // What the response may promise.
   bool KeepAlive() const;
