@@ -167,11 +167,6 @@ class Stack:
     def control_grpc(self):
         return self._ports["control.grpc"]
 
-    def placeholders(self):
-        """What stands for NAME in ${NAME} of the example configuration."""
-        values = {name.upper().replace("-", "_"): self.processes[name].address("http") for name in SERVICES}
-        return values
-
     def write_env(self):
         """DIR/env, for `source DIR/env`."""
         values = {"GATEWAY_HTTP": self.gateway}

@@ -1,7 +1,6 @@
 """The tour: each step does something with a line that can be repeated in a shell, and looks at the answer."""
 
 import json
-import os
 import re
 import subprocess
 
@@ -85,6 +84,11 @@ class Tour:
 class Requests:
     """Steps about single requests."""
 
+    # What the token of the tour says, as the upstream sees it.
+    IDENTITY = {"x-user": "alice", "x-tenant": "acme"}
+    # One connection, hence one proxy: each counts for itself.
+    LIMITED = 'curl -si "http://$GATEWAY_HTTP/products/1?n=[1-15]"'
+
     def __init__(self, tour):
         self.tour = tour
 
@@ -109,8 +113,6 @@ class Requests:
                          ", ".join(f"{n}: {v}" for n, v in self.IDENTITY.items()) + ", no authorization",
                          ", ".join(f"{n}: {v}" for n, v in identity.items()),
                          identity == self.IDENTITY and "authorization" not in headers)
-
-    IDENTITY = {"x-user": "alice", "x-tenant": "acme"}
 
     def forged(self):
         answer = self.tour.curl(
@@ -146,8 +148,6 @@ class Requests:
         self.tour.record("over the limit", "some 200, then 429 with its three header fields", seen,
                          200 in statuses and refused is not None
                          and all(name in refused.headers for name in names))
-
-    LIMITED = 'curl -si "http://$GATEWAY_HTTP/products/1?n=[1-40]"'
 
     def unknown_path(self):
         answer = self.tour.curl('curl -si "http://$GATEWAY_HTTP/nothing/here"')
@@ -208,7 +208,3 @@ def write(path, text):
         file.write(text)
     return path
 
-
-def remove(path):
-    if os.path.exists(path):
-        os.unlink(path)
