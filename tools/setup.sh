@@ -48,6 +48,7 @@ readonly LIBRARY_PACKAGES=(
   libnghttp2-dev=1.52.
   node-llhttp=8.1.0
   prometheus-cpp-dev=1.0.
+  libcivetweb-dev=1.15
   libsqlite3-dev=3.40.
   libre2-dev=20220601
   nlohmann-json3-dev=3.11.
