@@ -249,6 +249,23 @@ TEST_F(AwaitTest, TimesAreEqualWithinATurn) {
   EXPECT_EQ(loop_.now(), first + kNanosPerMilli);
 }
 
+TEST_F(AwaitTest, CompleteLaterIsNeitherInsideNorNextTurn) {
+  struct Noted {
+    HangUpOperation op;
+    int result = -1;
+  } noted;
+  noted.op.context = &noted;
+  noted.op.on_complete = [](Operation& op) { static_cast<Noted*>(op.context)->result = op.result(); };
+  loop_.Post([&] {
+    OperationAccess::Begin(noted.op, Operation::Kind::kHangUp);
+    loop_.CompleteLater(noted.op, 7);
+    EXPECT_EQ(noted.result, -1);
+  });
+  Turn();
+  EXPECT_EQ(noted.result, 7);
+  EXPECT_FALSE(noted.op.pending());
+}
+
 TEST(AwaitDeathTest, ScopeMustBeEmptyAtItsEnd) {
   EXPECT_DEATH(
       {

@@ -40,7 +40,8 @@ class Loop {
   // coroutine is resumed without growing somebody else's stack.
   void Defer(std::coroutine_handle<> handle);
   // Loop's thread only. Completes a started operation with `result` later in this
-  // turn: for byte streams that have the answer at once.
+  // turn: for byte streams that have the answer at once. Such an operation cannot be
+  // cancelled any more: the stream's Cancel() leaves it alone.
   void CompleteLater(Operation& op, int32_t result);
 
   // Read once a turn, so equal within one.
