@@ -1,9 +1,13 @@
 #include "dataplane/server/admin.h"
 
 #include <civetweb.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <future>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -45,6 +49,17 @@ std::string_view ReasonOf(int status) {
   }
 }
 
+// Connects and hangs up.
+void Poke(const net::SocketAddress& address) {
+  sockaddr_storage target{};
+  const socklen_t size = address.ToSockaddr(target);
+  const int descriptor = socket(target.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) return;
+  // Whether it succeeds does not matter: the listening socket may be closed already.
+  (void)connect(descriptor, reinterpret_cast<const sockaddr*>(&target), size);
+  close(descriptor);
+}
+
 class CivetAdminServer final : public AdminServer {
  public:
   CivetAdminServer(AdminHooks& hooks,
@@ -54,10 +69,7 @@ class CivetAdminServer final : public AdminServer {
 
   absl::Status Listen(const net::SocketAddress& address);
   net::SocketAddress address() const override { return address_; }
-  void Stop() override {
-    std::lock_guard lock(mutex_);
-    if (context_ != nullptr) mg_stop(std::exchange(context_, nullptr));
-  }
+  void Stop() override;
 
  private:
   static int OnRequest(mg_connection* connection);
@@ -68,6 +80,17 @@ class CivetAdminServer final : public AdminServer {
   std::mutex mutex_;  // Guards what follows.
   mg_context* context_ = nullptr;
 };
+
+void CivetAdminServer::Stop() {
+  std::lock_guard lock(mutex_);
+  if (context_ == nullptr) return;
+  std::future<void> stopped = std::async(
+      std::launch::async, [context = std::exchange(context_, nullptr)] { mg_stop(context); });
+  // The library looks whether it shall stop when a connection comes, or every 2 s.
+  while (stopped.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) {
+    Poke(address_);
+  }
+}
 
 int CivetAdminServer::OnRequest(mg_connection* connection) {
   const mg_request_info* info = mg_get_request_info(connection);
