@@ -1,9 +1,8 @@
 #include "dataplane/http/h1_fields.h"
 
-#include <cstring>
-
 #include "dataplane/http/characters.h"
 #include "dataplane/http/h1_parser.h"
+#include "dataplane/http/scan.h"
 #include "llhttp.h"
 
 namespace portico::http {
@@ -48,12 +47,13 @@ int OnValueComplete(llhttp_t* parser) {
   }
   std::string_view value = context.value;
   while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-  // llhttp's loose mode lets spaces into names.
-  if (!IsToken(context.name) || !IsFieldValue(value)) {
+  // llhttp's loose mode lets spaces into names. Values were looked at by the scanner.
+  const HeaderId id = LookUpHeader(context.name);
+  if (id == HeaderId::kOther && !IsToken(context.name)) {
     context.error = "invalid_header";
     return -1;
   }
-  context.list->Add(context.name, value);
+  context.list->Add(HeaderField{context.name, value, id});
   context.name = context.value = {};
   return 0;
 }
@@ -119,25 +119,7 @@ bool IsToken(std::string_view text) {
   return !text.empty();
 }
 
-bool IsFieldValue(std::string_view text) {
-  constexpr uint64_t kOnes = 0x0101010101010101;
-  constexpr uint64_t kHigh = 0x8080808080808080;
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    const uint64_t delete_zero = word ^ (kOnes * 0x7F);
-    const uint64_t suspect = (((word - kOnes * 0x20) & ~word) | ((delete_zero - kOnes) & ~delete_zero)) & kHigh;
-    if (suspect == 0) continue;
-    for (size_t k = i; k < i + 8; ++k) {
-      if (!Is(text[k], kValueCharacter)) return false;
-    }
-  }
-  for (; i < text.size(); ++i) {
-    if (!Is(text[i], kValueCharacter)) return false;
-  }
-  return true;
-}
+bool IsFieldValue(std::string_view text) { return internal::AllValueCharacters(text.data(), text.size()); }
 
 void RemoveHopByHopFields(HeaderList& headers) {
   const size_t size = headers.size();

@@ -12,6 +12,7 @@
 namespace portico::http::internal {
 
 // Parses `fields`, complete field lines and the empty line after them, into `list`.
+// H1HeadScanner has found neither broken lines nor control characters in them.
 // Returns an error's reason or nothing: invalid_header, too_many_headers,
 // conflicting_length, invalid_content_length, invalid_transfer_encoding.
 std::string_view ParseFields(std::string_view fields, uint32_t max_count, HeaderList& list);

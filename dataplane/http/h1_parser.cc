@@ -1,11 +1,11 @@
 #include "dataplane/http/h1_parser.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "dataplane/http/characters.h"
 #include "dataplane/http/h1_fields.h"
 #include "dataplane/http/path.h"
+#include "dataplane/http/scan.h"
 
 namespace portico::http {
 namespace {
@@ -80,6 +80,8 @@ H1ParseResult ScanError(State state, bool first_line, bool request) {
       return request ? Error(400, "invalid_request_line") : Error(502, "invalid_status_line");
     case State::kBadLine:
       return Error(request ? 400 : 502, "invalid_line_ending");
+    case State::kBadField:
+      return Error(request ? 400 : 502, "invalid_header");
     case State::kFolded:
       return Error(request ? 400 : 502, "folded_header");
     default:
@@ -148,24 +150,22 @@ State H1HeadScanner::Scan(std::string_view input, uint32_t max_bytes) {
     if (line_start_ < limit && line_start_ != begin_ && (data[line_start_] == ' ' || data[line_start_] == '\t')) {
       return State::kFolded;
     }
-    // A CR that was the last byte before has yet to prove itself.
-    const size_t from = std::max<size_t>(line_start_, scanned_ == 0 ? 0 : scanned_ - 1);
-    const void* lf = from < limit ? std::memchr(data + from, '\n', limit - from) : nullptr;
-    if (lf == nullptr) {
-      scanned_ = static_cast<uint32_t>(std::max<size_t>(limit, scanned_));
-      if (from + 1 < limit && std::memchr(data + from, '\r', limit - from - 1) != nullptr) return State::kBadLine;
+    const size_t end = internal::FindLineByte(data, std::max(line_start_, scanned_), limit, control_);
+    // A CR that comes last has yet to prove itself.
+    if (end + 1 >= limit && (end >= limit || data[end] == '\r')) {
+      scanned_ = static_cast<uint32_t>(std::min(end, limit));
       return input.size() >= max_bytes ? State::kTooLarge : State::kNeedMore;
     }
-    const size_t end = static_cast<size_t>(static_cast<const char*>(lf) - data);
-    const void* cr = std::memchr(data + from, '\r', end - from);
-    if (cr == nullptr || cr != data + end - 1) return State::kBadLine;
-    const bool empty = end - 1 == line_start_;
-    line_start_ = scanned_ = static_cast<uint32_t>(end + 1);
+    if (data[end] != '\r' || data[end + 1] != '\n') return State::kBadLine;
+    const bool empty = end == line_start_;
+    line_start_ = scanned_ = static_cast<uint32_t>(end + 2);
     if (first_line_end_ == 0) {
-      first_line_end_ = static_cast<uint32_t>(end - 1);
+      first_line_end_ = static_cast<uint32_t>(end);
+      // First lines are parsed byte by byte.
+      control_ = false;
       return State::kFirstLine;
     }
-    if (empty) return State::kDone;
+    if (empty) return control_ ? State::kBadField : State::kDone;
   }
 }
 

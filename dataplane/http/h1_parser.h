@@ -31,12 +31,12 @@ struct H1ParseResult {
 
 // Finds the end of a head and checks its line structure while bytes arrive: it
 // begins with a token character, lines end in CRLF and contain no other CR or LF, no
-// field is folded, it is bounded. Looks at every byte once; what it finds does not
+// field is folded, fields have no control characters, it is bounded. Looks at every byte once; what it finds does not
 // depend on how the bytes were split.
 class H1HeadScanner {
  public:
   // kFirstLine: comes once, when the first line is complete; scan on.
-  enum class State : uint8_t { kNeedMore, kFirstLine, kDone, kBadStart, kBadLine, kFolded, kTooLarge };
+  enum class State : uint8_t { kNeedMore, kFirstLine, kDone, kBadStart, kBadLine, kBadField, kFolded, kTooLarge };
   // `input`: all bytes since the head's beginning, so each call's input begins with
   // the one before. A head may start with one empty line (RFC 9112 section 2.2).
   State Scan(std::string_view input, uint32_t max_bytes);
@@ -64,6 +64,7 @@ class H1HeadScanner {
   uint32_t first_line_end_ = 0;  // Of its CR.
   bool started_ = false;
   bool start_checked_ = false;
+  bool control_ = false;  // In a field.
 };
 
 // Parses one request head. The bytes must be contiguous from the head's first byte

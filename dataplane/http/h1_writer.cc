@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/http/characters.h"
 #include "dataplane/http/h1_parser.h"
 
 namespace portico::http {
@@ -46,7 +47,10 @@ absl::Status BadField(const HeaderField& field) {
 
 // Visible ASCII or above, no space: part of a first line.
 bool IsLinePart(std::string_view text) {
-  return IsFieldValue(text) && text.find_first_of(" \t") == std::string_view::npos;
+  for (const char c : text) {
+    if (!Is(c, kValueCharacter) || c == ' ' || c == '\t') return false;
+  }
+  return true;
 }
 
 // Written by us from what the framing needs, or never.

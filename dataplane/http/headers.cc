@@ -1,6 +1,7 @@
 #include "dataplane/http/headers.h"
 
 #include <array>
+#include <cstring>
 
 namespace portico::http {
 namespace {
@@ -54,6 +55,53 @@ constexpr Table MakeTable() {
 constexpr Table kTable = MakeTable();
 static_assert(kTable.factor != 0, "no perfect hash found: add attempts or slots");
 
+// Names as words: the text in lower case, and 0x20 where a letter may be in either.
+constexpr size_t kMaxName = 24;
+struct NameWords {
+  std::array<char, kMaxName> text{};
+  std::array<char, kMaxName> fold{};
+};
+
+constexpr std::array<NameWords, kIds> MakeNameWords() {
+  std::array<NameWords, kIds> out{};
+  for (size_t i = 0; i < kIds; ++i) {
+    for (size_t k = 0; k < kNames[i].size(); ++k) {
+      out[i].text[k] = kNames[i][k];
+      out[i].fold[k] = kNames[i][k] >= 'a' && kNames[i][k] <= 'z' ? 0x20 : 0;
+    }
+  }
+  return out;
+}
+
+constexpr std::array<NameWords, kIds> kNameWords = MakeNameWords();
+
+template <typename Word>
+bool WordEquals(const char* name, const NameWords& words, size_t at) {
+  Word word, text, fold;
+  std::memcpy(&word, name + at, sizeof(Word));
+  std::memcpy(&text, words.text.data() + at, sizeof(Word));
+  std::memcpy(&fold, words.fold.data() + at, sizeof(Word));
+  return (word | fold) == text;
+}
+
+// `name` has the length of the known one.
+bool IsName(std::string_view name, const NameWords& words) {
+  const size_t size = name.size();
+  if (size >= 8) {
+    for (size_t i = 0; i + 8 <= size; i += 8) {
+      if (!WordEquals<uint64_t>(name.data(), words, i)) return false;
+    }
+    return WordEquals<uint64_t>(name.data(), words, size - 8);
+  }
+  if (size >= 4) {
+    return WordEquals<uint32_t>(name.data(), words, 0) && WordEquals<uint32_t>(name.data(), words, size - 4);
+  }
+  for (size_t i = 0; i < size; ++i) {
+    if (!WordEquals<uint8_t>(name.data(), words, i)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
@@ -68,13 +116,13 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
 HeaderId LookUpHeader(std::string_view name) {
   if (name.empty()) return HeaderId::kOther;
   const uint8_t id = kTable.id[Slot(name.size(), name.front(), name.back(), kTable.factor)];
-  if (id == 0 || !EqualsIgnoreCase(kNames[id], name)) return HeaderId::kOther;
+  if (id == 0 || kNames[id].size() != name.size() || !IsName(name, kNameWords[id])) return HeaderId::kOther;
   return static_cast<HeaderId>(id);
 }
 
 std::string_view HeaderName(HeaderId id) { return kNames[static_cast<size_t>(id)]; }
 
-void HeaderList::Push(HeaderField field) {
+void HeaderList::Push(const HeaderField& field) {
   if (size_ == capacity_) {
     const size_t capacity = capacity_ == 0 ? 24 : capacity_ * 2;
     HeaderField* fields = static_cast<HeaderField*>(arena_->Allocate(capacity * sizeof(HeaderField), alignof(HeaderField)));

@@ -44,6 +44,8 @@ class HeaderList {
   // No copies: `name` and `value` must live as long as the list.
   void Add(HeaderId id, std::string_view value);
   void Add(std::string_view name, std::string_view value);
+  // `field.id` is what LookUpHeader(field.name) gives.
+  void Add(const HeaderField& field) { Push(field); }
   // Replaces all of that name (adds one if there was none).
   void Set(HeaderId id, std::string_view value);
   void Set(std::string_view name, std::string_view value);
@@ -66,7 +68,7 @@ class HeaderList {
   base::Arena& arena() const { return *arena_; }
 
  private:
-  void Push(HeaderField field);
+  void Push(const HeaderField& field);
   base::Arena* arena_;
   HeaderField* fields_ = nullptr;
   size_t size_ = 0;
