@@ -218,7 +218,7 @@ class Fleet:
                 admin=p.addresses()["admin"].rsplit(":", 1)[1]) for p in proxies)
         config = self.write("haproxy.cfg", f"""
 global
-    maxconn 20000
+    maxconn 4000
 defaults
     mode tcp
     timeout connect 2s
