@@ -54,8 +54,11 @@ void SetLimits(grpc::ServerBuilder& builder) {
 class Running final : public ControlPlane {
  public:
   // `owned` may be null.
-  Running(std::unique_ptr<Store> owned, Store& store, const Clock& clock)
-      : owned_store_(std::move(owned)), clock_(clock), store_(store, clock, metrics_) {}
+  Running(std::unique_ptr<Store> owned, Store& store, const Clock& clock, const Options& options)
+      : owned_store_(std::move(owned)),
+        clock_(clock),
+        operators_(options.operators),
+        store_(store, clock, metrics_) {}
   ~Running() override { Stop(); }
 
   absl::Status Start(const Options& options);
@@ -74,6 +77,7 @@ class Running final : public ControlPlane {
 
   const std::unique_ptr<Store> owned_store_;
   const Clock& clock_;
+  const Operators operators_;
   Metrics metrics_;
   TimedStore store_;
   std::string grpc_address_;
@@ -101,8 +105,8 @@ absl::Status Running::Start(const Options& options) {
   const uint64_t head = catalog_->Head()->info.revision;
   fleet_ = std::make_unique<Fleet>(clock_, 2 * options.max_proxies, head);
   writer_ = std::make_unique<Writer>(*catalog_, clock_, metrics_);
-  config_service_ = std::make_unique<ConfigServiceImpl>(*catalog_, *writer_);
-  fleet_service_ = std::make_unique<FleetServiceImpl>(*catalog_, *fleet_);
+  config_service_ = std::make_unique<ConfigServiceImpl>(*catalog_, *writer_, operators_);
+  fleet_service_ = std::make_unique<FleetServiceImpl>(*catalog_, *fleet_, operators_);
   discovery_ = std::make_unique<DiscoveryServer>(
       SessionContext{*catalog_, *compiler_, *fleet_, clock_, metrics_},
       DiscoveryOptions{.max_proxies = options.max_proxies, .hello = {}});
@@ -176,7 +180,7 @@ void Running::Stop() {
 
 absl::StatusOr<std::unique_ptr<ControlPlane>> StartOn(const Options& options, const Clock& clock,
                                                       std::unique_ptr<Store> owned, Store& store) {
-  auto running = std::make_unique<Running>(std::move(owned), store, clock);
+  auto running = std::make_unique<Running>(std::move(owned), store, clock, options);
   if (absl::Status status = running->Start(options); !status.ok()) return status;
   return running;
 }

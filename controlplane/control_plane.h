@@ -20,7 +20,8 @@ class ControlPlane {
   virtual const std::string& metrics_address() const = 0;
   // Ends all streams, lets calls in progress finish for up to 3 s, and closes. Idempotent.
   virtual void Stop() = 0;
-  // Heartbeats, silence, forgetting; called once a second on its own, and by tests that move the clock.
+  // Heartbeats, silence, forgetting; called once a second on its own, and by tests that move the
+  // clock.
   virtual void Tick() = 0;
 };
 

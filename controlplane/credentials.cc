@@ -39,11 +39,11 @@ bool FitTogether(const Options& options) {
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const Options& options) {
   if (options.insecure) return grpc::InsecureServerCredentials();
   if (!FitTogether(options)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--tls-cert ", options.tls_cert, ", --tls-key ", options.tls_key,
-                     " and --client-ca ", options.client_ca,
-                     " do not fit together: check that the key belongs to the certificate and that all "
-                     "are PEM files"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--tls-cert ", options.tls_cert, ", --tls-key ", options.tls_key, " and --client-ca ",
+        options.client_ca,
+        " do not fit together: check that the key belongs to the certificate and that all "
+        "are PEM files"));
   }
   grpc::experimental::TlsServerCredentialsOptions tls(
       std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(

@@ -11,7 +11,8 @@
 
 namespace portico::control {
 
-// Mutual TLS, in which every client needs a certificate that --client-ca vouches for, or plaintext with
+// Mutual TLS, in which every client needs a certificate that --client-ca vouches for, or plaintext
+// with
 // --insecure. Certificates and keys are read again within a minute when their files change.
 // REQUIRES: CheckOptions(options).ok(). Errors: InvalidArgument when the files do not fit together.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const Options& options);

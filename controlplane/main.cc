@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -26,12 +27,16 @@ ABSL_FLAG(std::string, tls_cert, "", "PEM file of the certificate shown to clien
 ABSL_FLAG(std::string, tls_key, "", "PEM file of its key.");
 ABSL_FLAG(std::string, client_ca, "",
           "PEM file of the authorities that clients' certificates must come from.");
+ABSL_FLAG(std::vector<std::string>, operators, {},
+          "Names in certificates that may use the operators' services, separated by commas. Empty: "
+          "everybody who may connect.");
 ABSL_FLAG(bool, insecure, false, "Plaintext and no authentication, on loopback addresses only.");
 ABSL_FLAG(uint64_t, keep_revisions, 1000, "Revisions kept for diff and rollback.");
 ABSL_FLAG(uint64_t, max_proxies, 10000, "Proxies served at a time.");
-ABSL_FLAG(std::string, address_file, "",
-          "File to write the chosen addresses to once they are listened on: lines grpc=HOST:PORT and "
-          "metrics=HOST:PORT.");
+ABSL_FLAG(
+    std::string, address_file, "",
+    "File to write the chosen addresses to once they are listened on: lines grpc=HOST:PORT and "
+    "metrics=HOST:PORT.");
 
 namespace portico::control {
 namespace {
@@ -69,17 +74,19 @@ absl::Status WriteAddressFile(const std::string& path, const ControlPlane& runni
   if (!running.metrics_address().empty()) file << "metrics=" << running.metrics_address() << "\n";
   file.close();
   if (!file || rename(draft.c_str(), path.c_str()) != 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--address-file: cannot write ", path, ": check that the folder may be written"));
+    return absl::UnavailableError(absl::StrCat("--address-file: cannot write ", path,
+                                               ": check that the folder may be written"));
   }
   return absl::OkStatus();
 }
 
 int Main(int argc, char** argv) {
-  const auto rest = flags::ParseFlagsOrExit(argc, argv, {.name = "portico_control", .usage = kUsage});
+  const auto rest =
+      flags::ParseFlagsOrExit(argc, argv, {.name = "portico_control", .usage = kUsage});
   if (rest.size() > 1) {
-    return Fail(absl::InvalidArgumentError(absl::StrCat(
-        "unexpected argument \"", rest[1], "\": flags start with --; run with --help for the list")));
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument \"", rest[1],
+                     "\": flags start with --; run with --help for the list")));
   }
   // Before any thread starts, so that all inherit it and only sigwait below sees the signals.
   sigset_t signals;
@@ -98,6 +105,7 @@ int Main(int argc, char** argv) {
   options.tls_cert = absl::GetFlag(FLAGS_tls_cert);
   options.tls_key = absl::GetFlag(FLAGS_tls_key);
   options.client_ca = absl::GetFlag(FLAGS_client_ca);
+  options.operators = absl::GetFlag(FLAGS_operators);
   options.insecure = absl::GetFlag(FLAGS_insecure);
   options.keep_revisions = absl::GetFlag(FLAGS_keep_revisions);
   options.max_proxies = absl::GetFlag(FLAGS_max_proxies);

@@ -37,9 +37,9 @@ std::optional<HostPort> Split(const std::string& address) {
 
 absl::Status CheckAddress(const char* flag, const std::string& address) {
   if (Split(address).has_value()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--", flag, ": \"", address, "\" is no address: write HOST:PORT, such as "
-                                                "127.0.0.1:7400 or [::1]:7400"));
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": \"", address,
+                                                 "\" is no address: write HOST:PORT, such as "
+                                                 "127.0.0.1:7400 or [::1]:7400"));
 }
 
 absl::Status CheckPem(const char* flag, const std::string& path, const char* marker) {
@@ -71,6 +71,11 @@ absl::Status CheckTls(const Options& options) {
       return absl::InvalidArgumentError(
           "--insecure and TLS files exclude each other: give one or the other");
     }
+    if (!options.operators.empty()) {
+      return absl::InvalidArgumentError(
+          "--operators needs certificates: use --tls-cert, --tls-key and --client-ca, not "
+          "--insecure");
+    }
     if (IsLoopback(options.grpc_address)) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("--insecure is for loopback addresses only, and --grpc-address is ",
@@ -84,7 +89,8 @@ absl::Status CheckTls(const Options& options) {
   if (auto status = CheckPem("tls-cert", options.tls_cert, "BEGIN CERTIFICATE"); !status.ok()) {
     return status;
   }
-  if (auto status = CheckPem("tls-key", options.tls_key, "PRIVATE KEY"); !status.ok()) return status;
+  if (auto status = CheckPem("tls-key", options.tls_key, "PRIVATE KEY"); !status.ok())
+    return status;
   return CheckPem("client-ca", options.client_ca, "BEGIN CERTIFICATE");
 }
 

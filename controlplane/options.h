@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -20,6 +21,8 @@ struct Options {
   std::string tls_cert;
   std::string tls_key;
   std::string client_ca;
+  // Names in certificates that may use the operators' services. Empty: everybody who may connect.
+  std::vector<std::string> operators;
   // Plaintext, on loopback addresses only.
   bool insecure = false;
   size_t keep_revisions = 1000;

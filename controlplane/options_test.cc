@@ -55,6 +55,7 @@ TEST(CheckOptions, SaysWhatIsMissing) {
        },
        "also needs --client-ca"},
       {"both", [](Options& o) { o.tls_cert = "x"; }, "exclude each other"},
+      {"operators", [](Options& o) { o.operators = {"ada"}; }, "--operators needs certificates"},
       {"revisions", [](Options& o) { o.keep_revisions = 0; }, "--keep-revisions"},
       {"proxies", [](Options& o) { o.max_proxies = 0; }, "--max-proxies"},
       {"file",

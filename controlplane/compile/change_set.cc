@@ -57,7 +57,8 @@ ChangeSetPtr ChangeSetBuilder::Finish() {
   last.set_last(true);
   last.set_checksum(checksum_.data(), checksum_.size());
   last.set_accepted_unix_nanos(absl::ToUnixNanos(set_->accepted_at));
-  for (const discovery::v1::ServerMessage& chunk : set_->chunks) set_->bytes += chunk.ByteSizeLong();
+  for (const discovery::v1::ServerMessage& chunk : set_->chunks)
+    set_->bytes += chunk.ByteSizeLong();
   return std::move(set_);
 }
 

@@ -37,14 +37,16 @@ absl::StatusOr<Base> Compiler::Recognize(uint64_t revision, HashList list) {
   if (!std::is_sorted(list.begin(), list.end(), by_key)) {
     std::sort(list.begin(), list.end(), by_key);
   }
-  const auto twice = std::adjacent_find(
-      list.begin(), list.end(), [](const HashEntry& a, const HashEntry& b) { return a.key == b.key; });
+  const auto twice =
+      std::adjacent_find(list.begin(), list.end(),
+                         [](const HashEntry& a, const HashEntry& b) { return a.key == b.key; });
   if (twice != list.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat("hello: resources names ", api::ToString(twice->key), " twice"));
   }
   const api::Digest checksum = ChecksumOf(list);
-  Base base{.revision = revision, .content_of = catalog_.FindByChecksum(checksum), .hashes = nullptr};
+  Base base{
+      .revision = revision, .content_of = catalog_.FindByChecksum(checksum), .hashes = nullptr};
   if (base.content_of.has_value()) return base;
   std::lock_guard lock(mutex_);
   std::erase_if(lists_, [](const auto& entry) { return entry.second.expired(); });

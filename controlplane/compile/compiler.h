@@ -38,14 +38,14 @@ class Compiler {
   explicit Compiler(const Catalog& catalog, size_t max_chunk_bytes = kMaxChunkBytes)
       : catalog_(catalog), max_chunk_bytes_(max_chunk_bytes) {}
 
-  // What a proxy says it has, as a Base. Lists that the catalog knows are not kept; unknown ones are
-  // shared between proxies. `list` may be in any order. Errors: InvalidArgument for duplicates.
+  // What a proxy says it has, as a Base. Lists that the catalog knows are not kept; unknown ones
+  // are shared between proxies. `list` may be in any order. Errors: InvalidArgument for duplicates.
   absl::StatusOr<Base> Recognize(uint64_t revision, HashList list);
 
   // What leads from `base` to `target`. With `whole`, upserts of everything, for a proxy that could
   // not assemble a delta; removals are explicit all the same. Equal questions share one answer.
-  // Errors: FailedPrecondition when the changes since `base` are no longer known: the proxy must say
-  // again what it has.
+  // Errors: FailedPrecondition when the changes since `base` are no longer known: the proxy must
+  // say again what it has.
   absl::StatusOr<ChangeSetPtr> Compile(const Base& base, const RevisionPtr& target, bool whole);
 
  private:
@@ -59,11 +59,13 @@ class Compiler {
   };
   struct Answer {
     std::weak_ptr<const ChangeSet> set;
-    std::weak_ptr<const HashList> hashes;  // So that a question's address is not taken for another's.
+    std::weak_ptr<const HashList>
+        hashes;  // So that a question's address is not taken for another's.
   };
 
-  void Fill(const Base& base, const Revision& target, const std::optional<std::vector<Change>>& changes,
-            bool whole, ChangeSetBuilder& builder) const;
+  void Fill(const Base& base, const Revision& target,
+            const std::optional<std::vector<Change>>& changes, bool whole,
+            ChangeSetBuilder& builder) const;
   void Remember(const Question& question, const Base& base, const ChangeSetPtr& set);
 
   const Catalog& catalog_;

@@ -42,8 +42,7 @@ class Proxy {
     api::ResourceSet result;
     for (const auto& [key, content] : contents_) result[key] = *api::ParseStored(key, content);
     const api::Digest checksum = api::ChecksumOf(result);
-    ASSERT_EQ(set.chunks.back().chunk().checksum(),
-              std::string(checksum.begin(), checksum.end()));
+    ASSERT_EQ(set.chunks.back().chunk().checksum(), std::string(checksum.begin(), checksum.end()));
   }
 
   uint64_t revision_ = 0;
@@ -193,7 +192,8 @@ TEST_F(CompilerTest, EqualQuestionsShareOneAnswer) {
 }
 
 TEST_F(CompilerTest, RefusesDuplicates) {
-  const auto base = compiler_->Recognize(1, {{{"Route", "a"}, {}}, {{"A", "b"}, {}}, {{"Route", "a"}, {}}});
+  const auto base =
+      compiler_->Recognize(1, {{{"Route", "a"}, {}}, {{"A", "b"}, {}}, {{"Route", "a"}, {}}});
   EXPECT_EQ(base.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(base.status().message(), "hello: resources names Route/a twice");
 }

@@ -35,9 +35,9 @@ DiscoveryServer::Stream(grpc::CallbackServerContext* context) {
     if (shut_down_) {
       refused = absl::UnavailableError("the control plane is shutting down");
     } else if (streams_.size() >= options_.max_proxies) {
-      refused = absl::ResourceExhaustedError(
-          absl::StrCat("the control plane serves at most ", options_.max_proxies,
-                       " proxies: raise --max-proxies"));
+      refused = absl::ResourceExhaustedError(absl::StrCat("the control plane serves at most ",
+                                                          options_.max_proxies,
+                                                          " proxies: raise --max-proxies"));
     } else {
       const uint64_t id = ++last_id_;
       stream = std::make_shared<DiscoveryStream>(*this, *context, id);
@@ -66,8 +66,8 @@ bool DiscoveryServer::Claim(const std::string& node_id, uint64_t id) {
   }
   if (older != nullptr) {
     context_.metrics.replaced_streams.Increment();
-    older->End(absl::AbortedError(
-        absl::StrCat("node id ", node_id, " came again on another stream: node ids must be unique")));
+    older->End(absl::AbortedError(absl::StrCat(
+        "node id ", node_id, " came again on another stream: node ids must be unique")));
   }
   return true;
 }

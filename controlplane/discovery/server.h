@@ -24,9 +24,9 @@ struct DiscoveryOptions {
   HelloLimits hello;
 };
 
-// Streams revisions to proxies. Uses gRPC's callback interface: a stream costs memory, no thread, and
-// a proxy that does not read delays nobody. Thread-safe. Must outlive the gRPC server that it is
-// registered with.
+// Streams revisions to proxies. Uses gRPC's callback interface: a stream costs memory, no thread,
+// and a proxy that does not read delays nobody. Thread-safe. Must outlive the gRPC server that it
+// is registered with.
 class DiscoveryServer final : public discovery::v1::DiscoveryService::CallbackService {
  public:
   DiscoveryServer(const SessionContext& context, const DiscoveryOptions& options);

@@ -77,15 +77,17 @@ absl::Status Session::CheckHello(const discovery::v1::Hello& hello) {
                                                    " printable ASCII characters without spaces"));
   }
   if (hello.labels().size() > limits_.max_labels) {
-    return absl::InvalidArgumentError(absl::StrCat("hello: at most ", limits_.max_labels, " labels"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("hello: at most ", limits_.max_labels, " labels"));
   }
   bool too_long = hello.build().size() > limits_.max_text_bytes;
   for (const auto& [key, value] : hello.labels()) {
-    too_long = too_long || key.size() > limits_.max_text_bytes || value.size() > limits_.max_text_bytes;
+    too_long =
+        too_long || key.size() > limits_.max_text_bytes || value.size() > limits_.max_text_bytes;
   }
   if (too_long) {
-    return absl::InvalidArgumentError(absl::StrCat("hello: build and labels of at most ",
-                                                   limits_.max_text_bytes, " bytes each"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("hello: build and labels of at most ", limits_.max_text_bytes, " bytes each"));
   }
   return absl::OkStatus();
 }
@@ -124,11 +126,12 @@ absl::Status Session::Greet() {
   const uint64_t head = context_.catalog.Head()->info.revision;
   if (base_.revision > head) {
     const bool raised = context_.catalog.RaiseFloor(base_.revision);
-    LogError("discovery", "proxy ", identity_.node_id, " has revision ", base_.revision,
-             ", newer than the store's ", head,
-             ": the store was restored from an older copy; the proxy keeps what it has until the next "
-             "change",
-             raised ? "" : ", and the number is too far ahead to be followed: empty that proxy's cache");
+    LogError(
+        "discovery", "proxy ", identity_.node_id, " has revision ", base_.revision,
+        ", newer than the store's ", head,
+        ": the store was restored from an older copy; the proxy keeps what it has until the next "
+        "change",
+        raised ? "" : ", and the number is too far ahead to be followed: empty that proxy's cache");
   }
   return absl::OkStatus();
 }
@@ -138,7 +141,8 @@ absl::Status Session::CheckAnswer(uint64_t nonce, uint64_t revision, const char*
   if (sent && in_flight_->nonce == nonce && in_flight_->revision == revision) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(what, ": nonce ", nonce, " and revision ", revision,
+  return absl::InvalidArgumentError(absl::StrCat(what, ": nonce ", nonce, " and revision ",
+                                                 revision,
                                                  " are not those of the change set in flight"));
 }
 
@@ -154,7 +158,8 @@ absl::Status Session::OnApplied(const discovery::v1::Applied& applied) {
     return status;
   }
   const absl::Duration took = context_.clock.Now() - in_flight_->accepted_at;
-  // A proxy that connects later applies an old revision: that says nothing about how fast pushes are.
+  // A proxy that connects later applies an old revision: that says nothing about how fast pushes
+  // are.
   if (in_flight_->accepted_at >= greeted_at_) {
     context_.metrics.push_seconds.Observe(std::max(0.0, absl::ToDoubleSeconds(took)));
   }
@@ -207,8 +212,7 @@ absl::Status Session::StartChangeSet() {
   if (revision < base_.revision || revision == rejected_) return absl::OkStatus();
   // Equal numbers with unequal content happen after the store was restored from an older copy.
   if (revision == base_.revision && base_.content_of == revision) return absl::OkStatus();
-  absl::StatusOr<ChangeSetPtr> set =
-      context_.compiler.Compile(base_, head, whole_.has_value());
+  absl::StatusOr<ChangeSetPtr> set = context_.compiler.Compile(base_, head, whole_.has_value());
   if (!set.ok()) return set.status();
   // Remembered for the revision that goes out now, which may be later than the one that failed.
   if (whole_.has_value()) whole_ = revision;

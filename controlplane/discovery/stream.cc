@@ -79,8 +79,8 @@ void DiscoveryStream::OnReadDone(bool ok) {
   }
   // Without the lock: this ends another stream. The node id no longer changes.
   if (new_node && !server_.Claim(session_.node_id(), id_)) {
-    return End(absl::AbortedError(
-        absl::StrCat("node id ", session_.node_id(), " has a newer stream: node ids must be unique")));
+    return End(absl::AbortedError(absl::StrCat("node id ", session_.node_id(),
+                                               " has a newer stream: node ids must be unique")));
   }
   std::lock_guard lock(mutex_);
   PumpLocked();

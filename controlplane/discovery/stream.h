@@ -26,8 +26,8 @@ class DiscoveryStream final
   void Start();
   // There may be something to send.
   void Poke();
-  // As Poke; ends the stream if the proxy has been silent for too long, and cancels one that was to be
-  // ended but is still being written to: the proxy then sees CANCELLED.
+  // As Poke; ends the stream if the proxy has been silent for too long, and cancels one that was to
+  // be ended but is still being written to: the proxy then sees CANCELLED.
   void Tick();
   // Ends the stream, after the message that is being written if there is one.
   void End(const absl::Status& status);
@@ -46,8 +46,8 @@ class DiscoveryStream final
   const uint64_t id_;
   discovery::v1::ProxyMessage incoming_;  // The reader's.
 
-  // gRPC's methods are called with it held, so that none is called after Finish. gRPC never calls back
-  // from inside of them.
+  // gRPC's methods are called with it held, so that none is called after Finish. gRPC never calls
+  // back from inside of them.
   std::mutex mutex_;
   Session session_;
   bool writing_ = false;

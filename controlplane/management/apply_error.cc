@@ -17,8 +17,8 @@ namespace {
 constexpr char kApplyErrorUrl[] = "type.googleapis.com/portico.v1.ApplyError";
 constexpr size_t kMaxLines = 20;
 
-// gRPC percent-encodes status messages: "%", control characters and everything beyond ASCII cost three
-// bytes each.
+// gRPC percent-encodes status messages: "%", control characters and everything beyond ASCII cost
+// three bytes each.
 size_t EncodedSize(std::string_view text) {
   size_t size = 0;
   for (const char c : text) size += c >= ' ' && c <= '~' && c != '%' ? 1 : 3;
@@ -28,8 +28,9 @@ size_t EncodedSize(std::string_view text) {
 // The first violations, one a line, in at most `max_bytes` as gRPC encodes them.
 std::string Summary(const v1::ApplyError& error, size_t max_bytes) {
   const int count = error.violations_size();
-  std::string text = absl::StrCat("the configuration was not accepted, nothing was changed: ", count,
-                                  count == 1 ? " violation" : " violations");
+  std::string text =
+      absl::StrCat("the configuration was not accepted, nothing was changed: ", count,
+                   count == 1 ? " violation" : " violations");
   size_t size = EncodedSize(text) + 40;  // For the last line.
   size_t lines = 0;
   for (const v1::Violation& violation : error.violations()) {
@@ -50,9 +51,8 @@ std::string Summary(const v1::ApplyError& error, size_t max_bytes) {
 absl::Status ViolationsError(const std::vector<v1::Violation>& violations) {
   v1::ApplyError error;
   for (const v1::Violation& violation : violations) *error.add_violations() = violation;
-  absl::Status status =
-      absl::InvalidArgumentError(absl::StrCat(violations.size(), " violations, first: ",
-                                              api::ToString(violations.front())));
+  absl::Status status = absl::InvalidArgumentError(
+      absl::StrCat(violations.size(), " violations, first: ", api::ToString(violations.front())));
   status.SetPayload(kApplyErrorUrl, absl::Cord(error.SerializeAsString()));
   return status;
 }

@@ -13,9 +13,9 @@
 
 namespace portico::control {
 
-// A client that can take more than this of status message and details together says so in the request
-// metadata kDetailBytesKey, as a decimal number up to kMaxDetailBytes. The default fits the 8 KiB of
-// trailing metadata that gRPC clients accept by default.
+// A client that can take more than this of status message and details together says so in the
+// request metadata kDetailBytesKey, as a decimal number up to kMaxDetailBytes. The default fits the
+// 8 KiB of trailing metadata that gRPC clients accept by default.
 inline constexpr size_t kDefaultDetailBytes = 6000;
 inline constexpr size_t kMaxDetailBytes = 4 << 20;
 inline constexpr char kDetailBytesKey[] = "portico-detail-bytes";
@@ -24,8 +24,8 @@ inline constexpr char kDetailBytesKey[] = "portico-detail-bytes";
 absl::Status ViolationsError(const std::vector<v1::Violation>& violations);
 
 // The gRPC form: for a status with violations, the message lists the first of them in readable form
-// and the details hold an ApplyError (status_details.proto), both cut to fit `max_bytes`; the message
-// always says how many violations there are.
+// and the details hold an ApplyError (status_details.proto), both cut to fit `max_bytes`; the
+// message always says how many violations there are.
 grpc::Status ToGrpcWithDetails(const absl::Status& status, size_t max_bytes = kDefaultDetailBytes);
 
 // The value of kDetailBytesKey as a number within the bounds; the default if there is none.

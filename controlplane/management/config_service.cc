@@ -90,9 +90,9 @@ grpc::Status NotFound(const api::ResourceKey& key, const Revision& revision) {
   }
   const std::string hint =
       nearest.name().empty() ? "" : absl::StrCat(": did you mean \"", nearest.name(), "\"?");
-  return grpc::Status(grpc::StatusCode::NOT_FOUND,
-                      absl::StrCat("no ", api::ToString(key), " in revision ",
-                                   revision.info.revision, hint));
+  return grpc::Status(
+      grpc::StatusCode::NOT_FOUND,
+      absl::StrCat("no ", api::ToString(key), " in revision ", revision.info.revision, hint));
 }
 
 }  // namespace
@@ -103,18 +103,21 @@ absl::StatusOr<RevisionPtr> ConfigServiceImpl::RevisionOf(uint64_t number) {
 
 grpc::Status ConfigServiceImpl::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                       v1::ApplyResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   return Answer(*context, writer_.Apply(*request, PeerName(*context)), *response);
 }
 
 grpc::Status ConfigServiceImpl::Rollback(grpc::ServerContext* context,
                                          const v1::RollbackRequest* request,
                                          v1::ApplyResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   if (request->to_revision() == 0) return BadField("to_revision: is required");
   return Answer(*context, writer_.Rollback(*request, PeerName(*context)), *response);
 }
 
-grpc::Status ConfigServiceImpl::Get(grpc::ServerContext*, const v1::GetRequest* request,
+grpc::Status ConfigServiceImpl::Get(grpc::ServerContext* context, const v1::GetRequest* request,
                                     v1::GetResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   const api::ResourceKey key{request->key().kind(), request->key().name()};
   if (key.kind.empty() || key.name.empty()) return BadField("key: kind and name are required");
   const absl::StatusOr<RevisionPtr> revision = RevisionOf(request->revision());
@@ -126,8 +129,9 @@ grpc::Status ConfigServiceImpl::Get(grpc::ServerContext*, const v1::GetRequest* 
   return grpc::Status::OK;
 }
 
-grpc::Status ConfigServiceImpl::List(grpc::ServerContext*, const v1::ListRequest* request,
+grpc::Status ConfigServiceImpl::List(grpc::ServerContext* context, const v1::ListRequest* request,
                                      v1::ListResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   if (request->page_size() > kMaxPage) {
     return BadField(absl::StrCat("page_size: ", request->page_size(), " is above ", kMaxPage));
   }
@@ -138,7 +142,8 @@ grpc::Status ConfigServiceImpl::List(grpc::ServerContext*, const v1::ListRequest
                       (request->revision() == 0 || request->revision() == decoded->revision) &&
                       (request->kind().empty() || request->kind() == decoded->after.kind);
     if (!same) {
-      return BadField("page_token: not from an earlier answer to the same request: start anew without");
+      return BadField(
+          "page_token: not from an earlier answer to the same request: start anew without");
     }
     token = *decoded;
   }
@@ -163,8 +168,9 @@ grpc::Status ConfigServiceImpl::List(grpc::ServerContext*, const v1::ListRequest
   return grpc::Status::OK;
 }
 
-grpc::Status ConfigServiceImpl::Diff(grpc::ServerContext*, const v1::DiffRequest* request,
+grpc::Status ConfigServiceImpl::Diff(grpc::ServerContext* context, const v1::DiffRequest* request,
                                      v1::DiffResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   const absl::StatusOr<RevisionPtr> from = catalog_.At(request->from_revision());
   if (!from.ok()) return ToGrpc(from.status());
   const absl::StatusOr<RevisionPtr> to = RevisionOf(request->to_revision());
@@ -176,15 +182,16 @@ grpc::Status ConfigServiceImpl::Diff(grpc::ServerContext*, const v1::DiffRequest
   return grpc::Status::OK;
 }
 
-grpc::Status ConfigServiceImpl::ListRevisions(grpc::ServerContext*,
+grpc::Status ConfigServiceImpl::ListRevisions(grpc::ServerContext* context,
                                               const v1::ListRevisionsRequest* request,
                                               v1::ListRevisionsResponse* response) {
+  if (grpc::Status status = operators_.Check(*context); !status.ok()) return status;
   if (request->page_size() > kMaxRevisions) {
     return BadField(absl::StrCat("page_size: ", request->page_size(), " is above ", kMaxRevisions));
   }
-  const absl::StatusOr<std::vector<RevisionInfo>> infos = catalog_.ListRevisions(
-      request->before_revision(),
-      request->page_size() == 0 ? kDefaultRevisions : request->page_size());
+  const absl::StatusOr<std::vector<RevisionInfo>> infos =
+      catalog_.ListRevisions(request->before_revision(),
+                             request->page_size() == 0 ? kDefaultRevisions : request->page_size());
   if (!infos.ok()) return ToGrpc(infos.status());
   for (const RevisionInfo& info : *infos) *response->add_revisions() = ToProto(info);
   return grpc::Status::OK;

@@ -5,14 +5,15 @@
 #include <cstddef>
 
 #include "api/portico/v1/config_service.grpc.pb.h"
+#include "controlplane/management/peer.h"
 #include "controlplane/management/writer.h"
 #include "controlplane/store/catalog.h"
 
 namespace portico::control {
 
 // Content in one answer of List, and in the changes of one answer of Apply or Rollback, so that it
-// fits into the 4 MiB that gRPC clients accept by default. List ends the page early; changes beyond it
-// have key and operation only.
+// fits into the 4 MiB that gRPC clients accept by default. List ends the page early; changes beyond
+// it have key and operation only.
 inline constexpr size_t kMaxAnswerBytes = 3 << 20;
 // The same for Diff, whose point is the content: a client that compares large revisions raises its
 // limit.
@@ -22,8 +23,9 @@ inline constexpr size_t kMaxDiffBytes = 32 << 20;
 // Thread-safe.
 class ConfigServiceImpl final : public v1::ConfigService::Service {
  public:
-  // Both must outlive the service.
-  ConfigServiceImpl(Catalog& catalog, Writer& writer) : catalog_(catalog), writer_(writer) {}
+  // All must outlive the service.
+  ConfigServiceImpl(Catalog& catalog, Writer& writer, const Operators& operators)
+      : catalog_(catalog), writer_(writer), operators_(operators) {}
 
   grpc::Status Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                      v1::ApplyResponse* response) override;
@@ -44,6 +46,7 @@ class ConfigServiceImpl final : public v1::ConfigService::Service {
 
   Catalog& catalog_;
   Writer& writer_;
+  const Operators& operators_;
 };
 
 }  // namespace portico::control

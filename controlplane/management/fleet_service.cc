@@ -11,14 +11,14 @@
 namespace portico::control {
 namespace {
 
-// Rest between two looks at the fleet, per proxy: looking costs time in proportion to it, and a rollout
-// to thousands of proxies changes the state thousands of times.
+// Rest between two looks at the fleet, per proxy: looking costs time in proportion to it, and a
+// rollout to thousands of proxies changes the state thousands of times.
 constexpr absl::Duration kRestPerProxy = absl::Microseconds(10);
 
 // Answers a watcher with an error and nothing else.
 class Refusal final : public grpc::ServerWriteReactor<v1::RolloutStatus> {
  public:
-  explicit Refusal(const absl::Status& status) { Finish(ToGrpc(status)); }
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
   void OnDone() override { std::unique_ptr<Refusal> owned(this); }
 };
 
@@ -89,8 +89,8 @@ class RolloutWatcher final : public grpc::ServerWriteReactor<v1::RolloutStatus>,
   const uint64_t revision_;
   const uint32_t min_proxies_;
 
-  // gRPC's methods are called with it held, so that none is called after Finish. gRPC never calls back
-  // from inside of them.
+  // gRPC's methods are called with it held, so that none is called after Finish. gRPC never calls
+  // back from inside of them.
   std::mutex mutex_;
   v1::RolloutStatus status_;  // Being written, or written last.
   std::string last_text_;
@@ -101,20 +101,28 @@ class RolloutWatcher final : public grpc::ServerWriteReactor<v1::RolloutStatus>,
   absl::Status end_status_;
 };
 
-FleetServiceImpl::FleetServiceImpl(const Catalog& catalog, const Fleet& fleet)
-    : catalog_(catalog), fleet_(fleet), notifier_([this] { return UpdateAll(); }) {}
+FleetServiceImpl::FleetServiceImpl(const Catalog& catalog, const Fleet& fleet,
+                                   const Operators& operators)
+    : catalog_(catalog),
+      fleet_(fleet),
+      operators_(operators),
+      notifier_([this] { return UpdateAll(); }) {}
 
 grpc::ServerUnaryReactor* FleetServiceImpl::ListProxies(grpc::CallbackServerContext* context,
                                                         const v1::ListProxiesRequest*,
                                                         v1::ListProxiesResponse* response) {
-  *response = fleet_.List();
+  const grpc::Status allowed = operators_.Check(*context);
+  if (allowed.ok()) *response = fleet_.List();
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
+  reactor->Finish(allowed);
   return reactor;
 }
 
 grpc::ServerWriteReactor<v1::RolloutStatus>* FleetServiceImpl::WatchRollout(
-    grpc::CallbackServerContext*, const v1::WatchRolloutRequest* request) {
+    grpc::CallbackServerContext* context, const v1::WatchRolloutRequest* request) {
+  if (grpc::Status allowed = operators_.Check(*context); !allowed.ok()) {
+    return std::make_unique<Refusal>(allowed).release();  // owned: deletes itself in OnDone.
+  }
   const uint64_t current = catalog_.Head()->info.revision;
   const uint64_t revision = request->revision() == 0 ? current : request->revision();
   absl::Status refused;
@@ -135,7 +143,8 @@ grpc::ServerWriteReactor<v1::RolloutStatus>* FleetServiceImpl::WatchRollout(
     }
   }
   if (watcher == nullptr) {
-    return std::make_unique<Refusal>(refused).release();  // owned: deletes itself in OnDone.
+    return std::make_unique<Refusal>(ToGrpc(refused))
+        .release();  // owned: deletes itself in OnDone.
   }
   watcher->Update();
   return watcher.get();

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "api/portico/v1/fleet_service.grpc.pb.h"
+#include "controlplane/management/peer.h"
 #include "controlplane/model/clock.h"
 #include "controlplane/rollout/fleet.h"
 #include "controlplane/store/catalog.h"
@@ -23,8 +24,8 @@ class FleetServiceImpl final : public v1::FleetService::CallbackService {
   // Watchers at a time; more are refused with RESOURCE_EXHAUSTED.
   static constexpr size_t kMaxWatchers = 1000;
 
-  // Both must outlive the service.
-  FleetServiceImpl(const Catalog& catalog, const Fleet& fleet);
+  // All must outlive the service.
+  FleetServiceImpl(const Catalog& catalog, const Fleet& fleet, const Operators& operators);
 
   grpc::ServerUnaryReactor* ListProxies(grpc::CallbackServerContext* context,
                                         const v1::ListProxiesRequest* request,
@@ -32,8 +33,8 @@ class FleetServiceImpl final : public v1::FleetService::CallbackService {
   grpc::ServerWriteReactor<v1::RolloutStatus>* WatchRollout(
       grpc::CallbackServerContext* context, const v1::WatchRolloutRequest* request) override;
 
-  // The fleet has changed: looks at all rollouts that are watched, on a thread of its own. Returns at
-  // once.
+  // The fleet has changed: looks at all rollouts that are watched, on a thread of its own. Returns
+  // at once.
   void Notify() { notifier_.Notify(); }
   // Ends all watchers with UNAVAILABLE and refuses new ones.
   void Shutdown();
@@ -47,6 +48,7 @@ class FleetServiceImpl final : public v1::FleetService::CallbackService {
 
   const Catalog& catalog_;
   const Fleet& fleet_;
+  const Operators& operators_;
 
   std::mutex mutex_;  // Guards the next two. Never held while a watcher is called.
   bool shut_down_ = false;

@@ -17,4 +17,13 @@ std::string PeerName(const grpc::ServerContextBase& context) {
   return "";
 }
 
+grpc::Status Operators::Check(const grpc::ServerContextBase& context) const {
+  if (names_.empty()) return grpc::Status::OK;
+  const std::string name = PeerName(context);
+  if (names_.contains(name)) return grpc::Status::OK;
+  return grpc::Status(
+      grpc::StatusCode::PERMISSION_DENIED,
+      "the certificate's name \"" + name + "\" is not among --operators of the control plane");
+}
+
 }  // namespace portico::control

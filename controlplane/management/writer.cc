@@ -37,10 +37,9 @@ absl::Status CheckTexts(const std::string& author, const std::string& message) {
 
 absl::Status CheckExpected(uint64_t expected, uint64_t current) {
   if (expected == 0 || expected == current) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("expected_revision is ", expected, ", but the current revision is ", current,
-                   ": look at what changed since (Diff from ", expected, ") and try again with ",
-                   current));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "expected_revision is ", expected, ", but the current revision is ", current,
+      ": look at what changed since (Diff from ", expected, ") and try again with ", current));
 }
 
 // A request's resources by key; null for a deletion.
@@ -84,7 +83,8 @@ std::vector<Change> Compare(Wanted wanted, const api::ResourceSet& set,
     const auto found = set.find(key);
     api::StoredResourcePtr before = found == set.end() ? nullptr : found->second;
     if (before == nullptr && resource == nullptr) {
-      violations.push_back(MakeViolation(key, "name", key.name, "does not exist, so cannot be deleted",
+      violations.push_back(MakeViolation(key, "name", key.name,
+                                         "does not exist, so cannot be deleted",
                                          "check kind and name, or leave it out"));
       continue;
     }
@@ -137,8 +137,8 @@ absl::StatusOr<Writer::Outcome> Writer::Propose(std::vector<Change> changes, Int
   }
   current_is_valid_ = true;
   LogInfo("management", "revision ", info.revision, " by ", info.author.empty() ? "-" : info.author,
-          info.peer.empty() ? "" : " as ", info.peer, ": ", info.created, " created, ", info.updated,
-          " updated, ", info.deleted, " deleted");
+          info.peer.empty() ? "" : " as ", info.peer, ": ", info.created, " created, ",
+          info.updated, " updated, ", info.deleted, " deleted");
   return Outcome{info.revision, std::move(changes)};
 }
 

@@ -25,8 +25,8 @@ inline constexpr size_t kMaxResourceBytes = 3 << 20;
 
 // The one writer: calls from any number of threads take turns. Errors: InvalidArgument with the
 // violations (apply_error.h), FailedPrecondition when `expected_revision` is not the current one,
-// NotFound for an unknown revision, ResourceExhausted above the bounds, and those of Store. After an
-// error nothing has changed.
+// NotFound for an unknown revision, ResourceExhausted above the bounds, and those of Store. After
+// an error nothing has changed.
 class Writer {
  public:
   struct Outcome {
@@ -60,8 +60,8 @@ class Writer {
   Metrics& metrics_;
 
   std::mutex mutex_;  // Held from reading the current revision to replacing it.
-  // Whether the current set passes validation. A newer version's rules may refuse an older one's set;
-  // then only a change that makes everything valid is accepted.
+  // Whether the current set passes validation. A newer version's rules may refuse an older one's
+  // set; then only a change that makes everything valid is accepted.
   bool current_is_valid_;
 };
 

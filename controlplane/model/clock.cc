@@ -77,7 +77,8 @@ void Notifier::Run() {
     lock.unlock();
     const absl::Duration rest = work_();
     lock.lock();
-    if (rest > absl::ZeroDuration()) wakes_.wait_until(lock, SystemDeadline(rest), [this] { return stop_; });
+    if (rest > absl::ZeroDuration())
+      wakes_.wait_until(lock, SystemDeadline(rest), [this] { return stop_; });
   }
 }
 

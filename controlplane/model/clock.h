@@ -42,8 +42,8 @@ class FakeClock final : public Clock {
 // A moment from now on the clock that condition variables and gRPC wait on.
 std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now);
 
-// Calls `tick` on a thread of its own every `period`, until it is destroyed. A tick that takes longer
-// than the period delays the next one; missed ticks are not made up for.
+// Calls `tick` on a thread of its own every `period`, until it is destroyed. A tick that takes
+// longer than the period delays the next one; missed ticks are not made up for.
 class Ticker {
  public:
   Ticker(absl::Duration period, std::function<void()> tick);

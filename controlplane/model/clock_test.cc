@@ -16,7 +16,9 @@ TEST(FakeClock, MovesOnlyWhenTold) {
   EXPECT_EQ(clock.Now() - start, absl::Seconds(3));
 }
 
-TEST(RealClock, IsNotInThePast) { EXPECT_GT(RealClock().Now(), absl::FromUnixSeconds(1'700'000'000)); }
+TEST(RealClock, IsNotInThePast) {
+  EXPECT_GT(RealClock().Now(), absl::FromUnixSeconds(1'700'000'000));
+}
 
 TEST(Ticker, TicksUntilDestroyed) {
   std::mutex mutex;
@@ -34,7 +36,9 @@ TEST(Ticker, TicksUntilDestroyed) {
   EXPECT_GE(ticks, 3);
 }
 
-TEST(Ticker, StopsWithoutWaitingForThePeriod) { Ticker ticker(absl::Hours(1), [] {}); }
+TEST(Ticker, StopsWithoutWaitingForThePeriod) {
+  Ticker ticker(absl::Hours(1), [] {});
+}
 
 TEST(Notifier, CallsAfterEveryNotification) {
   std::mutex mutex;

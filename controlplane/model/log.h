@@ -17,8 +17,8 @@ enum class LogLevel { kInfo, kWarning, kError };
 std::string FormatLogLine(absl::Time time, LogLevel level, std::string_view area,
                           std::string_view message);
 
-// Writes one line. Thread-safe: lines do not mix. Callers never pass resource contents: they may hold
-// secrets.
+// Writes one line. Thread-safe: lines do not mix. Callers never pass resource contents: they may
+// hold secrets.
 void WriteLog(LogLevel level, std::string_view area, std::string_view message);
 
 template <typename... Parts>

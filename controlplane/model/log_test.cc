@@ -14,8 +14,9 @@ TEST(FormatLogLine, IsOneLine) {
 }
 
 TEST(FormatLogLine, IsBounded) {
-  EXPECT_LT(FormatLogLine(absl::UnixEpoch(), LogLevel::kWarning, "a", std::string(100000, 'x')).size(),
-            4300u);
+  EXPECT_LT(
+      FormatLogLine(absl::UnixEpoch(), LogLevel::kWarning, "a", std::string(100000, 'x')).size(),
+      4300u);
 }
 
 }  // namespace

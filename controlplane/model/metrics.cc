@@ -9,9 +9,8 @@ using prometheus::BuildHistogram;
 using prometheus::Histogram;
 
 const Histogram::BucketBoundaries& PushBuckets() {
-  static const Histogram::BucketBoundaries buckets = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075,
-                                                      0.1,   0.25,   0.5,   1,    2.5,   5,    10,
-                                                      30,    60};
+  static const Histogram::BucketBoundaries buckets = {
+      0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
   return buckets;
 }
 
@@ -75,8 +74,8 @@ Metrics::Metrics()
                             "Change sets that proxies refused.")),
       resyncs(OneCounter(*registry_, "portico_control_resyncs_total",
                          "Change sets that proxies could not assemble and asked for anew.")),
-      pushes(OneCounter(*registry_, "portico_control_pushes_total",
-                        "Change sets sent to proxies.")),
+      pushes(
+          OneCounter(*registry_, "portico_control_pushes_total", "Change sets sent to proxies.")),
       discovery_sent_bytes(OneCounter(*registry_, "portico_control_discovery_sent_bytes_total",
                                       "Bytes of messages sent to proxies.")),
       replaced_streams(OneCounter(*registry_, "portico_control_replaced_streams_total",
@@ -84,8 +83,8 @@ Metrics::Metrics()
       refused_streams(OneCounter(*registry_, "portico_control_refused_streams_total",
                                  "Discovery streams refused: too many, or a bad greeting.")) {
   for (const ApplyResult result :
-       {ApplyResult::kAccepted, ApplyResult::kUnchanged, ApplyResult::kDryRun, ApplyResult::kInvalid,
-        ApplyResult::kConflict, ApplyResult::kError}) {
+       {ApplyResult::kAccepted, ApplyResult::kUnchanged, ApplyResult::kDryRun,
+        ApplyResult::kInvalid, ApplyResult::kConflict, ApplyResult::kError}) {
     applies_.Add({{"result", NameOf(result)}});
   }
   for (const char* operation : {"load", "commit", "load_revision", "list_revisions"}) {
@@ -93,7 +92,9 @@ Metrics::Metrics()
   }
 }
 
-void Metrics::CountApply(ApplyResult result) { applies_.Add({{"result", NameOf(result)}}).Increment(); }
+void Metrics::CountApply(ApplyResult result) {
+  applies_.Add({{"result", NameOf(result)}}).Increment();
+}
 
 prometheus::Histogram& Metrics::StoreSeconds(const std::string& operation) {
   return store_seconds_.Add({{"operation", operation}}, StoreBuckets());

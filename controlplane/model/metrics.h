@@ -13,8 +13,8 @@
 
 namespace portico::control {
 
-// Every series but those of the fleet, which are counted when they are read (rollout/). Thread-safe:
-// prometheus-cpp's metrics are. Series with labels exist from the start, at 0.
+// Every series but those of the fleet, which are counted when they are read (rollout/).
+// Thread-safe: prometheus-cpp's metrics are. Series with labels exist from the start, at 0.
 class Metrics {
  public:
   Metrics();

@@ -14,8 +14,8 @@
 
 namespace portico::control {
 
-// What is kept about a revision besides its resources. The default is revision 0: the empty set that
-// every store starts with.
+// What is kept about a revision besides its resources. The default is revision 0: the empty set
+// that every store starts with.
 struct RevisionInfo {
   uint64_t revision = 0;
   absl::Time created_at = absl::UnixEpoch();
@@ -40,7 +40,8 @@ struct Revision {
 };
 using RevisionPtr = std::shared_ptr<const Revision>;
 
-// One resource that differs: created when `before` is null, deleted when `after` is. Never both null.
+// One resource that differs: created when `before` is null, deleted when `after` is. Never both
+// null.
 struct Change {
   api::ResourceKey key;
   api::StoredResourcePtr before;

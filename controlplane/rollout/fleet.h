@@ -61,10 +61,10 @@ class Fleet {
   // disconnected ones that were seen longest ago are forgotten. `head` is the current revision.
   Fleet(const Clock& clock, size_t max_records, uint64_t head);
 
-  // A stream has said who it is and what it has. Of two streams of one node, the one with the higher
-  // session counts, whichever speaks first. Returns the revision that this proxy refused before
-  // and that must not be sent again: 0 if none, or if its build or its applied revision has changed
-  // since.
+  // A stream has said who it is and what it has. Of two streams of one node, the one with the
+  // higher session counts, whichever speaks first. Returns the revision that this proxy refused
+  // before and that must not be sent again: 0 if none, or if its build or its applied revision has
+  // changed since.
   uint64_t Connected(uint64_t session, const ProxyIdentity& identity, uint64_t applied);
   void Heard(uint64_t session, const std::string& node_id);
   void Received(uint64_t session, const std::string& node_id, uint64_t revision);
@@ -91,8 +91,8 @@ class Fleet {
   };
   Counts Count() const;
 
-  // `listener` is called after every change of anything that Evaluate looks at, without locks held, on
-  // any thread. Call before any other method.
+  // `listener` is called after every change of anything that Evaluate looks at, without locks held,
+  // on any thread. Call before any other method.
   void AddListener(std::function<void()> listener);
 
  private:

@@ -9,8 +9,8 @@ namespace {
 constexpr size_t kMaxRevisions = 10;
 
 constexpr std::pair<ProxyState, const char*> kStates[] = {
-    {ProxyState::kCurrent, "current"},   {ProxyState::kBehind, "behind"},
-    {ProxyState::kRejected, "rejected"}, {ProxyState::kAhead, "ahead"},
+    {ProxyState::kCurrent, "current"},           {ProxyState::kBehind, "behind"},
+    {ProxyState::kRejected, "rejected"},         {ProxyState::kAhead, "ahead"},
     {ProxyState::kDisconnected, "disconnected"},
 };
 
@@ -38,16 +38,16 @@ std::vector<prometheus::MetricFamily> FleetMetrics::Collect() const {
       Gauges("portico_control_connected_proxies", "Proxies with a discovery stream.");
   Add(connected, {}, counts.connected);
 
-  prometheus::MetricFamily states = Gauges(
-      "portico_control_proxies", "Proxies connected or seen in the last hour, by state.");
+  prometheus::MetricFamily states =
+      Gauges("portico_control_proxies", "Proxies connected or seen in the last hour, by state.");
   for (const auto& [state, name] : kStates) {
     const auto found = counts.by_state.find(state);
     Add(states, {{"state", name}}, found == counts.by_state.end() ? 0 : found->second);
   }
 
-  prometheus::MetricFamily revisions =
-      Gauges("portico_control_proxies_at_revision",
-             "Connected proxies by the revision they have applied; the ten highest, and older ones.");
+  prometheus::MetricFamily revisions = Gauges(
+      "portico_control_proxies_at_revision",
+      "Connected proxies by the revision they have applied; the ten highest, and older ones.");
   size_t shown = 0;
   size_t older = 0;
   for (auto it = counts.by_revision.rbegin(); it != counts.by_revision.rend(); ++it) {

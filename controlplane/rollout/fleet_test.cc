@@ -227,7 +227,8 @@ TEST_F(FleetTest, ThreadsDoNotRace) {
       const std::string node_id = "t" + std::to_string(t);
       for (uint64_t i = 0; i < 200; ++i) {
         const uint64_t session = 1000 * static_cast<uint64_t>(t + 1) + i;
-        fleet_.Connected(session, {.node_id = node_id, .labels = {}, .build = "", .address = ""}, i);
+        fleet_.Connected(session, {.node_id = node_id, .labels = {}, .build = "", .address = ""},
+                         i);
         fleet_.Applied(session, node_id, i + 1);
         fleet_.Evaluate(5, 0);
         fleet_.Advance(i);

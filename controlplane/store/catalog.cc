@@ -19,7 +19,8 @@ RevisionPtr Share(Revision revision) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(Store& store, Metrics& metrics) {
-  std::unique_ptr<Catalog> catalog(new Catalog(store, metrics));  // owned: the constructor is private.
+  std::unique_ptr<Catalog> catalog(
+      new Catalog(store, metrics));  // owned: the constructor is private.
   absl::StatusOr<Revision> head = store.Load();
   if (!head.ok()) return head.status();
   catalog->SetHead(Share(*std::move(head)));

@@ -21,8 +21,8 @@
 namespace portico::control {
 
 // Answers "what is current", "what was it at revision N" and "what changed since" without the store
-// where it can, and moves the current revision on. Thread-safe; Draft, Abandon and Commit are for one
-// writer at a time.
+// where it can, and moves the current revision on. Thread-safe; Draft, Abandon and Commit are for
+// one writer at a time.
 class Catalog {
  public:
   // Changes kept in memory, for deltas and for re-using sets: at most this many revisions, and this
@@ -37,8 +37,8 @@ class Catalog {
 
   RevisionPtr Head() const;
 
-  // The revision itself, from memory if it is the current one or was read lately, else from the store.
-  // Revision 0 is the empty set. Errors: NotFound, and those of Store.
+  // The revision itself, from memory if it is the current one or was read lately, else from the
+  // store. Revision 0 is the empty set. Errors: NotFound, and those of Store.
   absl::StatusOr<RevisionPtr> At(uint64_t revision);
   absl::StatusOr<std::vector<RevisionInfo>> ListRevisions(uint64_t before, size_t limit);
 
@@ -49,9 +49,9 @@ class Catalog {
 
   // The number the next revision gets: one more than the current one, or more after RaiseFloor.
   uint64_t NextRevision() const;
-  // A proxy has `revision`, which is above the current one: the store was restored from an older copy.
-  // Later revisions get numbers above it. False, with no effect, when it is further above the current
-  // one than kMaxFloorLead.
+  // A proxy has `revision`, which is above the current one: the store was restored from an older
+  // copy. Later revisions get numbers above it. False, with no effect, when it is further above the
+  // current one than kMaxFloorLead.
   bool RaiseFloor(uint64_t revision);
 
   // Makes sure that the current revision is the store's after a commit that failed halfway. Errors:
@@ -66,8 +66,8 @@ class Catalog {
   absl::Status Commit(const RevisionInfo& info, std::vector<Change> changes,
                       std::unique_ptr<api::ResourceSet> draft);
 
-  // `listener` is called after every change of the current revision, on the writer's thread, without
-  // locks held. Call before any Commit.
+  // `listener` is called after every change of the current revision, on the writer's thread,
+  // without locks held. Call before any Commit.
   void AddListener(std::function<void(const RevisionPtr&)> listener);
 
  private:

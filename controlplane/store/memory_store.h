@@ -21,8 +21,8 @@ class MemoryStore final : public Store {
   absl::StatusOr<Revision> LoadRevision(uint64_t revision) override;
   absl::StatusOr<std::vector<RevisionInfo>> ListRevisions(uint64_t before, size_t limit) override;
 
-  // When a failing Commit fails: before it stored anything, or after, so that the caller hears of an
-  // error although the revision is stored.
+  // When a failing Commit fails: before it stored anything, or after, so that the caller hears of
+  // an error although the revision is stored.
   enum class Fault { kBeforeStoring, kAfterStoring };
   void FailNextCommit(Fault fault);
   // All reading methods fail while set.

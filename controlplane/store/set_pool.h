@@ -11,8 +11,8 @@
 
 namespace portico::control {
 
-// Copying a set of 100000 resources for every change would cost more than all the rest of the change.
-// So the last set that was let go of is kept and brought up to date instead. Thread-safe.
+// Copying a set of 100000 resources for every change would cost more than all the rest of the
+// change. So the last set that was let go of is kept and brought up to date instead. Thread-safe.
 class SetPool : public std::enable_shared_from_this<SetPool> {
  public:
   struct Spare {
@@ -20,8 +20,8 @@ class SetPool : public std::enable_shared_from_this<SetPool> {
     std::unique_ptr<api::ResourceSet> set;
   };
 
-  // A handle to `set`, the content of `revision`; it comes back to the pool with the last copy of the
-  // handle, on whichever thread that is.
+  // A handle to `set`, the content of `revision`; it comes back to the pool with the last copy of
+  // the handle, on whichever thread that is.
   std::shared_ptr<const api::ResourceSet> Share(uint64_t revision,
                                                 std::unique_ptr<api::ResourceSet> set);
   // Keeps the newer of `spare` and the one that is there.

@@ -26,8 +26,9 @@ namespace {
   for (uint64_t revision = head->info.revision + 1;; ++revision) {
     std::vector<v1::Resource> upserts;
     for (int i = 0; i < 5; ++i) {
-      upserts.push_back(TestUpstream("u" + std::to_string((revision * 5 + static_cast<uint64_t>(i)) % 40),
-                                     static_cast<int>(1000 + revision % 5000)));
+      upserts.push_back(
+          TestUpstream("u" + std::to_string((revision * 5 + static_cast<uint64_t>(i)) % 40),
+                       static_cast<int>(1000 + revision % 5000)));
     }
     const std::vector<Change> changes = ChangesTo(set, upserts);
     if (!(*store)->Commit(revision - 1, InfoAfter(revision, set, changes), changes).ok()) _exit(3);

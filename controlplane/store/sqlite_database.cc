@@ -13,12 +13,14 @@ constexpr int kBusyTimeoutMs = 2000;
 }  // namespace
 
 absl::Status ErrorOf(int code, const std::string& path, std::string_view detail) {
-  const std::string what = absl::StrCat(path, ": ", std::string(detail), " (SQLite error ", code, ")");
+  const std::string what =
+      absl::StrCat(path, ": ", std::string(detail), " (SQLite error ", code, ")");
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
       return absl::DataLossError(absl::StrCat(
-          what, ": the store is damaged: move it away and restore a backup, or start with an empty "
-                "store and apply the configuration again"));
+          what,
+          ": the store is damaged: move it away and restore a backup, or start with an empty "
+          "store and apply the configuration again"));
     case SQLITE_NOTADB:
       return absl::DataLossError(
           absl::StrCat(what, ": this file is not a Portico store: check --store, or move it away"));
@@ -32,12 +34,14 @@ absl::Status ErrorOf(int code, const std::string& path, std::string_view detail)
     case SQLITE_PERM:
     case SQLITE_AUTH:
       return absl::UnavailableError(
-          absl::StrCat(what, ": the store cannot be written: check the rights of the file and of its "
-                             "folder"));
+          absl::StrCat(what,
+                       ": the store cannot be written: check the rights of the file and of its "
+                       "folder"));
     case SQLITE_CANTOPEN:
       return absl::UnavailableError(
-          absl::StrCat(what, ": the store cannot be opened: check that the folder exists and may be "
-                             "written"));
+          absl::StrCat(what,
+                       ": the store cannot be opened: check that the folder exists and may be "
+                       "written"));
     default:
       return absl::UnavailableError(absl::StrCat(what, ": check the disk"));
   }
@@ -96,7 +100,9 @@ void Statement::Reset() {
   sqlite3_clear_bindings(statement_.get());
 }
 
-int64_t Statement::Integer(int index) const { return sqlite3_column_int64(statement_.get(), index); }
+int64_t Statement::Integer(int index) const {
+  return sqlite3_column_int64(statement_.get(), index);
+}
 
 std::string_view Statement::Bytes(int index) const {
   const void* data = sqlite3_column_blob(statement_.get(), index);
@@ -108,8 +114,9 @@ std::string_view Statement::Bytes(int index) const {
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   std::unique_ptr<Database> database(new Database(path));  // owned: the constructor is private.
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(
-      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &handle,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   // A handle exists even after most errors, and must be closed.
   database->database_.reset(handle);
   if (code != SQLITE_OK) {

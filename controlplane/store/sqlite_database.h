@@ -14,8 +14,8 @@
 
 namespace portico::control {
 
-// A prepared statement. Bind, Step until it says false, read columns in between. Errors are kept: the
-// first one is returned by the next Step.
+// A prepared statement. Bind, Step until it says false, read columns in between. Errors are kept:
+// the first one is returned by the next Step.
 class Statement {
  public:
   Statement(sqlite3* database, const std::string& path, std::string_view sql);

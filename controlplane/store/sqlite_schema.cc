@@ -49,7 +49,8 @@ absl::Status PrepareConnection(Database& database) {
 
 absl::Status PrepareSchema(Database& database) {
   // The first statement that reads the file: a file that is no database is found out here.
-  const absl::StatusOr<int64_t> objects = database.QueryInteger("SELECT COUNT(*) FROM sqlite_master");
+  const absl::StatusOr<int64_t> objects =
+      database.QueryInteger("SELECT COUNT(*) FROM sqlite_master");
   if (!objects.ok()) return objects.status();
   const absl::StatusOr<int64_t> application = database.QueryInteger("PRAGMA application_id");
   if (!application.ok()) return application.status();
@@ -65,12 +66,13 @@ absl::Status PrepareSchema(Database& database) {
         database.path(), ": written by a newer Portico (schema ", *version, ", this one reads ",
         kSchemaVersion, "): run that version, or restore a backup made before the upgrade"));
   }
-  if (absl::Status status = database.Execute("PRAGMA journal_mode=WAL"); !status.ok()) return status;
+  if (absl::Status status = database.Execute("PRAGMA journal_mode=WAL"); !status.ok())
+    return status;
   if (absl::Status status = PrepareConnection(database); !status.ok()) return status;
   if (*objects == 0) {
-    return database.Execute(absl::StrCat("BEGIN IMMEDIATE;", kTables, "PRAGMA application_id=",
-                                         kApplicationId, ";PRAGMA user_version=", kSchemaVersion,
-                                         ";COMMIT;"));
+    return database.Execute(absl::StrCat("BEGIN IMMEDIATE;", kTables,
+                                         "PRAGMA application_id=", kApplicationId,
+                                         ";PRAGMA user_version=", kSchemaVersion, ";COMMIT;"));
   }
   Statement check = database.Prepare("PRAGMA quick_check(1)");
   const absl::StatusOr<bool> row = check.Step();

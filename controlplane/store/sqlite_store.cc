@@ -50,22 +50,24 @@ absl::StatusOr<RevisionInfo> ReadInfo(const Statement& row, const std::string& p
   return info;
 }
 
-// Holds PATH.lock as long as it lives; the kernel lets go of it when the process ends, however it does.
+// Holds PATH.lock as long as it lives; the kernel lets go of it when the process ends, however it
+// does.
 class LockFile {
  public:
   static absl::StatusOr<LockFile> Take(const std::string& store_path) {
     const std::string path = store_path + ".lock";
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-      return absl::UnavailableError(absl::StrCat(
-          store_path, ": cannot create ", path, ": ", strerror(errno),
-          ": check that the folder of --store exists and may be written"));
+      return absl::UnavailableError(
+          absl::StrCat(store_path, ": cannot create ", path, ": ", strerror(errno),
+                       ": check that the folder of --store exists and may be written"));
     }
     LockFile lock(fd);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      return absl::UnavailableError(absl::StrCat(
-          store_path, ": another control plane uses this store: end it, or give this one another "
-                      "--store"));
+      return absl::UnavailableError(
+          absl::StrCat(store_path,
+                       ": another control plane uses this store: end it, or give this one another "
+                       "--store"));
     }
     return lock;
   }
@@ -100,7 +102,6 @@ class SqliteStore final : public Store {
   absl::StatusOr<Revision> ReadRevision(RevisionInfo info);
   absl::Status WriteInfo(const RevisionInfo& info);
   absl::Status WriteChanges(uint64_t revision, const std::vector<Change>& changes);
-  absl::StatusOr<int64_t> ContentId(const api::StoredResource& resource);
   absl::Status ForgetOld(uint64_t newest);
 
   const LockFile lock_;
@@ -112,9 +113,9 @@ class SqliteStore final : public Store {
 };
 
 absl::StatusOr<std::vector<RevisionInfo>> SqliteStore::ReadInfos(uint64_t before, size_t limit) {
-  Statement select = reader_->Prepare(
-      absl::StrCat("SELECT ", kInfoColumns,
-                   " FROM revisions WHERE ?1 = 0 OR revision < ?1 ORDER BY revision DESC LIMIT ?2"));
+  Statement select = reader_->Prepare(absl::StrCat(
+      "SELECT ", kInfoColumns,
+      " FROM revisions WHERE ?1 = 0 OR revision < ?1 ORDER BY revision DESC LIMIT ?2"));
   select.Bind(1, static_cast<int64_t>(before)).Bind(2, static_cast<int64_t>(limit));
   std::vector<RevisionInfo> infos;
   while (true) {
@@ -129,7 +130,8 @@ absl::StatusOr<std::vector<RevisionInfo>> SqliteStore::ReadInfos(uint64_t before
 
 absl::StatusOr<Revision> SqliteStore::ReadRevision(RevisionInfo info) {
   Statement select = reader_->Prepare(
-      "SELECT v.kind, v.name, c.content, c.hash FROM versions v JOIN contents c ON c.id = v.content "
+      "SELECT v.kind, v.name, c.content, c.hash FROM versions v JOIN contents c ON c.id = "
+      "v.content "
       "WHERE v.from_revision <= ?1 AND (v.to_revision IS NULL OR v.to_revision > ?1) "
       "ORDER BY v.kind, v.name");
   select.Bind(1, static_cast<int64_t>(info.revision));
@@ -200,37 +202,60 @@ absl::Status SqliteStore::WriteInfo(const RevisionInfo& info) {
   return insert.Run();
 }
 
-absl::StatusOr<int64_t> SqliteStore::ContentId(const api::StoredResource& resource) {
-  Statement find = writer_->Prepare("SELECT id FROM contents WHERE hash = ?");
-  find.BindBlob(1, View(resource.hash));
-  const absl::StatusOr<bool> found = find.Step();
-  if (!found.ok()) return found.status();
-  if (*found) return find.Integer(0);
-  Statement insert = writer_->Prepare("INSERT INTO contents (hash, content) VALUES (?, ?)");
-  insert.BindBlob(1, View(resource.hash)).BindBlob(2, resource.content);
-  if (absl::Status status = insert.Run(); !status.ok()) return status;
-  return writer_->LastInsertId();
-}
+// Writes changes with statements that are prepared once.
+class ChangeWriter {
+ public:
+  ChangeWriter(Database& database, uint64_t revision)
+      : database_(database),
+        revision_(static_cast<int64_t>(revision)),
+        end_(database.Prepare("UPDATE versions SET to_revision = ? WHERE kind = ? AND name = ? AND "
+                              "to_revision IS NULL")),
+        begin_(database.Prepare("INSERT INTO versions (kind, name, from_revision, content) VALUES "
+                                "(?, ?, ?, ?)")),
+        find_(database.Prepare("SELECT id FROM contents WHERE hash = ?")),
+        insert_(database.Prepare("INSERT INTO contents (hash, content) VALUES (?, ?)")) {}
+
+  absl::Status Write(const Change& change) {
+    if (change.before != nullptr) {
+      end_.Bind(1, revision_).Bind(2, change.key.kind).Bind(3, change.key.name);
+      if (absl::Status status = end_.Run(); !status.ok()) return status;
+      end_.Reset();
+    }
+    if (change.after == nullptr) return absl::OkStatus();
+    const absl::StatusOr<int64_t> content = ContentId(*change.after);
+    if (!content.ok()) return content.status();
+    begin_.Bind(1, change.key.kind).Bind(2, change.key.name).Bind(3, revision_).Bind(4, *content);
+    absl::Status status = begin_.Run();
+    begin_.Reset();
+    return status;
+  }
+
+ private:
+  absl::StatusOr<int64_t> ContentId(const api::StoredResource& resource) {
+    find_.BindBlob(1, View(resource.hash));
+    const absl::StatusOr<bool> found = find_.Step();
+    if (!found.ok()) return found.status();
+    const int64_t id = *found ? find_.Integer(0) : 0;
+    find_.Reset();
+    if (id != 0) return id;
+    insert_.BindBlob(1, View(resource.hash)).BindBlob(2, resource.content);
+    if (absl::Status status = insert_.Run(); !status.ok()) return status;
+    insert_.Reset();
+    return database_.LastInsertId();
+  }
+
+  Database& database_;
+  const int64_t revision_;
+  Statement end_;
+  Statement begin_;
+  Statement find_;
+  Statement insert_;
+};
 
 absl::Status SqliteStore::WriteChanges(uint64_t revision, const std::vector<Change>& changes) {
-  Statement end = writer_->Prepare(
-      "UPDATE versions SET to_revision = ? WHERE kind = ? AND name = ? AND to_revision IS NULL");
-  Statement begin = writer_->Prepare(
-      "INSERT INTO versions (kind, name, from_revision, content) VALUES (?, ?, ?, ?)");
+  ChangeWriter writer(*writer_, revision);
   for (const Change& change : changes) {
-    if (change.before != nullptr) {
-      end.Bind(1, static_cast<int64_t>(revision)).Bind(2, change.key.kind).Bind(3, change.key.name);
-      if (absl::Status status = end.Run(); !status.ok()) return status;
-      end.Reset();
-    }
-    if (change.after != nullptr) {
-      const absl::StatusOr<int64_t> content = ContentId(*change.after);
-      if (!content.ok()) return content.status();
-      begin.Bind(1, change.key.kind).Bind(2, change.key.name);
-      begin.Bind(3, static_cast<int64_t>(revision)).Bind(4, *content);
-      if (absl::Status status = begin.Run(); !status.ok()) return status;
-      begin.Reset();
-    }
+    if (absl::Status status = writer.Write(change); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -254,13 +279,14 @@ absl::Status SqliteStore::ForgetOld(uint64_t newest) {
     const absl::StatusOr<bool> row = dead.Step();
     if (!row.ok()) return row.status();
     if (!*row) break;
-    rows.push_back({std::string(dead.Bytes(0)), std::string(dead.Bytes(1)), dead.Integer(2),
-                    dead.Integer(3)});
+    rows.push_back(
+        {std::string(dead.Bytes(0)), std::string(dead.Bytes(1)), dead.Integer(2), dead.Integer(3)});
   }
-  Statement erase = writer_->Prepare(
-      "DELETE FROM versions WHERE kind = ? AND name = ? AND from_revision = ?");
+  Statement erase =
+      writer_->Prepare("DELETE FROM versions WHERE kind = ? AND name = ? AND from_revision = ?");
   Statement sweep = writer_->Prepare(
-      "DELETE FROM contents WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE content = ?1)");
+      "DELETE FROM contents WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE content = "
+      "?1)");
   for (const Row& row : rows) {
     erase.Bind(1, row.kind).Bind(2, row.name).Bind(3, row.from);
     if (absl::Status status = erase.Run(); !status.ok()) return status;
@@ -282,8 +308,8 @@ absl::Status SqliteStore::Commit(uint64_t previous, const RevisionInfo& info,
   if (!newest.ok()) return newest.status();
   if (static_cast<uint64_t>(*newest) != previous || info.revision <= previous ||
       info.revision > static_cast<uint64_t>(INT64_MAX)) {
-    return absl::AbortedError(absl::StrCat(writer_->path(), ": the newest revision is ", *newest,
-                                           ", not ", previous));
+    return absl::AbortedError(
+        absl::StrCat(writer_->path(), ": the newest revision is ", *newest, ", not ", previous));
   }
   if (absl::Status status = WriteInfo(info); !status.ok()) return status;
   if (absl::Status status = WriteChanges(info.revision, changes); !status.ok()) return status;

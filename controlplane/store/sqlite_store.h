@@ -9,10 +9,10 @@
 
 namespace portico::control {
 
-// One writer and one reader on a file in WAL mode with synchronous=FULL. Every row of `versions` says
-// from which revision to which one a resource had which content, so a commit writes as much as it
-// changes, and any kept revision can be read. Equal contents are kept once. PATH.lock keeps a second
-// control plane away.
+// One writer and one reader on a file in WAL mode with synchronous=FULL. Every row of `versions`
+// says from which revision to which one a resource had which content, so a commit writes as much as
+// it changes, and any kept revision can be read. Equal contents are kept once. PATH.lock keeps a
+// second control plane away.
 struct SqliteStoreOptions {
   std::string path;
   // Older revisions are forgotten as new ones come. At least 1.
@@ -20,9 +20,9 @@ struct SqliteStoreOptions {
 };
 
 // Opens or creates the store and checks its integrity.
-// Errors: DataLoss when the file is damaged or no store; FailedPrecondition when a newer Portico wrote
-// it; Unavailable when it cannot be opened, or another control plane has it. The message names the
-// file and says what to do.
+// Errors: DataLoss when the file is damaged or no store; FailedPrecondition when a newer Portico
+// wrote it; Unavailable when it cannot be opened, or another control plane has it. The message
+// names the file and says what to do.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const SqliteStoreOptions& options);
 
 }  // namespace portico::control

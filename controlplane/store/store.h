@@ -15,8 +15,8 @@ namespace portico::control {
 // Keeps the current revision and a number of older ones. Thread-safe. What Commit has acknowledged
 // survives the end of the process at any point.
 //
-// Errors of every method: DataLoss when what is stored is damaged, Unavailable when the store cannot
-// be used now (full, locked, failing disk). Messages name the store and what to do.
+// Errors of every method: DataLoss when what is stored is damaged, Unavailable when the store
+// cannot be used now (full, locked, failing disk). Messages name the store and what to do.
 class Store {
  public:
   virtual ~Store() = default;

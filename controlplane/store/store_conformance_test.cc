@@ -21,7 +21,9 @@ struct StoreKind {
   std::unique_ptr<Store> (*open)(const std::string& path);
 };
 
-std::unique_ptr<Store> OpenMemory(const std::string&) { return std::make_unique<MemoryStore>(kKeep); }
+std::unique_ptr<Store> OpenMemory(const std::string&) {
+  return std::make_unique<MemoryStore>(kKeep);
+}
 std::unique_ptr<Store> OpenSqlite(const std::string& path) {
   auto store = OpenSqliteStore({.path = path, .keep_revisions = kKeep});
   EXPECT_TRUE(store.ok()) << store.status();

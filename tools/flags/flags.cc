@@ -39,7 +39,8 @@ std::map<std::string, absl::CommandLineFlag*> OwnFlags() {
 }
 
 absl::CommandLineFlag* FindOwn(std::string_view name) {
-  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(absl::string_view(name.data(), name.size()));
+  absl::CommandLineFlag* flag =
+      absl::FindCommandLineFlag(absl::string_view(name.data(), name.size()));
   if (flag == nullptr || flag->IsRetired()) return nullptr;
   return absl::StrContains(flag->Filename(), "absl/flags/") ? nullptr : flag;
 }
@@ -70,12 +71,14 @@ absl::Status UnknownFlag(std::string_view name) {
       best = own;
     }
   }
-  const std::string shown = Dashed(absl::string_view(name.data(), std::min(name.size(), kMaxNameBytes)));
+  const std::string shown =
+      Dashed(absl::string_view(name.data(), std::min(name.size(), kMaxNameBytes)));
   if (best.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown flag --", shown, ": run with --help for the list of flags"));
   }
-  return absl::InvalidArgumentError(absl::StrCat("unknown flag --", shown, ": did you mean --", Dashed(best),
+  return absl::InvalidArgumentError(absl::StrCat("unknown flag --", shown, ": did you mean --",
+                                                 Dashed(best),
                                                  "? Run with --help for the list of flags"));
 }
 
@@ -113,8 +116,8 @@ absl::StatusOr<Occurrence> ReadFlag(const std::vector<std::string>& arguments, s
   if (!value.has_value()) {
     if (flag->IsOfType<bool>()) return Occurrence{flag, "true"};
     if (index + 1 >= arguments.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("flag --", Dashed(name), " needs a value: --",
-                                                     Dashed(name), "=VALUE"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("flag --", Dashed(name), " needs a value: --", Dashed(name), "=VALUE"));
     }
     value = arguments[++index];
   }
@@ -152,8 +155,8 @@ absl::StatusOr<std::vector<std::string>> NormalizeArguments(
     if (!read->flag->ParseFrom(read->value, &error)) {
       const std::string why = error.empty() ? "not a value of this flag's type" : OneLine(error);
       return absl::InvalidArgumentError(
-          absl::StrCat("flag --", Dashed(read->flag->Name()), ": bad value \"", OneLine(read->value),
-                       "\": ", why, "; run with --help for what it takes"));
+          absl::StrCat("flag --", Dashed(read->flag->Name()), ": bad value \"",
+                       OneLine(read->value), "\": ", why, "; run with --help for what it takes"));
     }
     if (read->flag->IsOfType<std::vector<std::string>>()) {
       lists[read->flag].push_back(std::move(read->value));
@@ -170,10 +173,11 @@ absl::StatusOr<std::vector<std::string>> NormalizeArguments(
 }
 
 std::string HelpText(const Program& program) {
-  std::string text = absl::StrCat("usage: ", absl::string_view(program.name.data(), program.name.size()),
-                                  " [flags]\n");
+  std::string text = absl::StrCat(
+      "usage: ", absl::string_view(program.name.data(), program.name.size()), " [flags]\n");
   if (!program.usage.empty()) {
-    absl::StrAppend(&text, "\n", absl::string_view(program.usage.data(), program.usage.size()), "\n");
+    absl::StrAppend(&text, "\n", absl::string_view(program.usage.data(), program.usage.size()),
+                    "\n");
   }
   absl::StrAppend(&text, "\nflags:\n");
   for (const auto& [name, flag] : OwnFlags()) {
@@ -182,7 +186,8 @@ std::string HelpText(const Program& program) {
     if (!standard.empty()) absl::StrAppend(&text, " Default: ", standard, ".");
     absl::StrAppend(&text, "\n");
   }
-  absl::StrAppend(&text, "  --help\n      Print this text.\n  --version\n      Print the version.\n");
+  absl::StrAppend(&text,
+                  "  --help\n      Print this text.\n  --version\n      Print the version.\n");
   return text;
 }
 
@@ -201,7 +206,8 @@ std::vector<char*> ParseFlagsOrExit(int argc, char** argv, const Program& progra
   }
   absl::StatusOr<std::vector<std::string>> normalized = NormalizeArguments(arguments);
   if (!normalized.ok()) {
-    std::fprintf(stderr, "%s: %s\n", name.c_str(), std::string(normalized.status().message()).c_str());
+    std::fprintf(stderr, "%s: %s\n", name.c_str(),
+                 std::string(normalized.status().message()).c_str());
     std::exit(2);
   }
   // The result points into these strings, so they live as long as the process.

@@ -88,8 +88,8 @@ std::vector<char*> Parse(std::vector<std::string> arguments) {
 
 TEST(ParseFlagsOrExit, SetsFlagsAndReturnsTheRest) {
   absl::FlagSaver saver;
-  const std::vector<char*> rest = Parse({"/bin/test", "a", "--test-count", "9", "--test-file=x",
-                                         "--test-file=y", "--", "--b"});
+  const std::vector<char*> rest =
+      Parse({"/bin/test", "a", "--test-count", "9", "--test-file=x", "--test-file=y", "--", "--b"});
   EXPECT_EQ(absl::GetFlag(FLAGS_test_count), 9);
   EXPECT_THAT(absl::GetFlag(FLAGS_test_file), ElementsAre("x", "y"));
   EXPECT_THAT(std::vector<std::string>(rest.begin(), rest.end()),

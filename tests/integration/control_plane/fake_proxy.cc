@@ -79,7 +79,8 @@ std::optional<ReceivedSet> FakeProxy::Read() {
     for (const auto& upsert : chunk.upserts()) {
       set.upserts[{upsert.kind(), upsert.name()}] = upsert.content();
     }
-    for (const auto& removal : chunk.removals()) set.removals[{removal.kind(), removal.name()}] = true;
+    for (const auto& removal : chunk.removals())
+      set.removals[{removal.kind(), removal.name()}] = true;
     if (!chunk.last()) continue;
     set.checksum = chunk.checksum();
     return set;

@@ -174,8 +174,7 @@ TEST_F(ProcessTest, KillNineLosesNothingThatWasAcknowledged) {
     std::thread writer([&] {
       for (uint64_t next = acknowledged + 1;; ++next) {
         const std::string name = "u" + std::to_string(next % 7);
-        const uint64_t got =
-            operator_->Apply({TestUpstream(name, 1000 + static_cast<int>(next))});
+        const uint64_t got = operator_->Apply({TestUpstream(name, 1000 + static_cast<int>(next))});
         if (got == 0) return;
         done = got;
       }

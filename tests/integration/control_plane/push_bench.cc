@@ -1,5 +1,5 @@
-// How long a push of one changed route takes with 10000 routes stored: from the call of Apply, and from
-// the acceptance of the revision, until two proxies have answered.
+// How long a push of one changed route takes with 10000 routes stored: from the call of Apply, and
+// from the acceptance of the revision, until two proxies have answered.
 //
 //   bazel run --config=opt //tests/integration/control_plane:push_bench
 

@@ -49,8 +49,8 @@ class TlsTest : public ::testing::Test {
   }
 
   void MakeAuthority(const std::string& name) {
-    Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=" + name +
-        " -keyout " + name + ".key -out " + name + ".pem");
+    Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=" +
+        name + " -keyout " + name + ".key -out " + name + ".pem");
   }
 
   void MakeCertificate(const std::string& authority, const std::string& name,
@@ -61,8 +61,8 @@ class TlsTest : public ::testing::Test {
     extensions << "basicConstraints=CA:FALSE\n";
     if (!alternative_names.empty()) extensions << "subjectAltName=" << alternative_names << "\n";
     extensions.close();
-    Run("openssl x509 -req -days 2 -in " + name + ".csr -CA " + authority + ".pem -CAkey " + authority +
-        ".key -CAcreateserial -extfile " + name + ".ext -out " + name + ".pem");
+    Run("openssl x509 -req -days 2 -in " + name + ".csr -CA " + authority + ".pem -CAkey " +
+        authority + ".key -CAcreateserial -extfile " + name + ".ext -out " + name + ".pem");
   }
 
   void Start() {
@@ -122,6 +122,24 @@ TEST_F(TlsTest, OthersAreRefused) {
       grpc::CreateChannel(running_->grpc_address(), grpc::InsecureChannelCredentials()));
   EXPECT_EQ(plaintext.Apply({TestUpstream("a")}), 0u);
   EXPECT_EQ(plaintext.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(TlsTest, OnlyOperatorsChangeAndRead) {
+  options_.operators = {"spiffe://example/ada"};
+  Start();
+  Operator ada(ChannelAs("ada"));
+  ASSERT_EQ(ada.Apply({TestUpstream("a")}), 1u) << ada.status.error_message();
+  Operator plain(ChannelAs("plain"));
+  EXPECT_EQ(plain.Apply({TestUpstream("b")}), 0u);
+  EXPECT_EQ(plain.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(plain.status.error_message(), HasSubstr("\"plain-name\" is not among --operators"));
+  plain.Proxies();
+  EXPECT_EQ(plain.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  plain.Watch(1);
+  EXPECT_EQ(plain.status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  FakeProxy proxy(ChannelAs("plain"), "edge-1");
+  proxy.Connect();
+  EXPECT_EQ(proxy.Take(), 1u) << "a proxy needs no such name";
 }
 
 TEST_F(TlsTest, FilesThatDoNotFitAreNoticedAtStart) {
