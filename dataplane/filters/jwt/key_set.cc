@@ -6,12 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "api/resource/jwks.h"
 #include "openssl/bn.h"
-#include "openssl/ec_key.h"
 #include "openssl/ecdsa.h"
 #include "openssl/hmac.h"
 #include "openssl/mem.h"
 #include "openssl/nid.h"
-#include "openssl/rsa.h"
 #include "openssl/sha.h"
 
 namespace portico::filters {

@@ -11,6 +11,8 @@
 
 #include "absl/status/statusor.h"
 #include "openssl/base.h"
+#include "openssl/ec_key.h"
+#include "openssl/rsa.h"
 
 namespace portico::filters {
 

@@ -19,9 +19,6 @@ std::atomic_ref<T> Atomic(T& value) {
   return std::atomic_ref<T>(value);
 }
 
-// Another group than the key's first.
-uint64_t SecondPlace(CellKey key) { return std::rotl(key.place, 32) ^ key.tag; }
-
 }  // namespace
 
 void CellTable::Free::operator()(Cell* cells) const { std::free(cells); }
@@ -47,9 +44,10 @@ CellKey CellTable::HashOf(std::string_view text) const {
 
 // The places in the order in which they are looked at, the same for all threads.
 CellTable::Cell* CellTable::Place(CellKey key, size_t index) const {
-  const uint64_t place = index < kGroup ? key.place : SecondPlace(key);
-  const size_t group = static_cast<size_t>(place) & mask_ & ~(kGroup - 1);
-  return &cells_[group + index % kGroup];
+  uint64_t group = key.place;
+  // There is an even number of groups: an odd step leads to another one.
+  if (index >= kGroup) group += (key.place >> 32) | 1;
+  return &cells_[(static_cast<size_t>(group) * kGroup & mask_) + index % kGroup];
 }
 
 CellTable::Cell* CellTable::Find(CellKey key) const {
