@@ -154,41 +154,21 @@ TEST(RewriteTest, PrefixIsReplacedBySegments) {
   }
 }
 
-TEST(RewriteTest, TargetIsTheCanonicalPathWithTheQueryAsReceived) {
-  struct Case {
-    const char *target, *path, *query;
-    bool has_query;
-    const char* want;
-  };
-  const Case cases[] = {
-      {"/a/b", "/a/b", "", false, "/a/b"},
-      {"/a/b?", "/a/b", "", true, "/a/b?"},
-      {"/a/%62?x=%31", "/a/b", "x=%31", true, "/a/b?x=%31"},
-      {"http://h/a?q", "/a", "q", true, "/a?q"},
-      {"/a/../b", "/b", "", false, "/b"},
-      {"*", "*", "", false, "*"},
-  };
-  for (const Case& test : cases) {
-    base::Arena arena;
-    http::RequestHead request(arena);
-    request.target = test.target;
-    request.path = test.path;
-    request.query = test.query;
-    request.has_query = test.has_query;
-    snapshot::RouteEntry route;
-    RewriteTarget(request, route);
-    EXPECT_EQ(request.target, test.want);
-  }
-}
-
-TEST(RewriteTest, HostIsReplacedInTheAuthority) {
+TEST(RewriteTest, PathAndHostAreReplacedAsTheRouteSays) {
   base::Arena arena;
   http::RequestHead request(arena);
-  request.target = request.path = "/";
+  request.path = "/api/x";
   request.authority = "api.example.com";
   snapshot::RouteEntry route;
+  RewriteRequest(request, route);
+  EXPECT_EQ(request.path, "/api/x");
+  EXPECT_EQ(request.authority, "api.example.com");
+  route.has_rewrite_prefix = true;
+  route.match_prefix = "/api";
+  route.rewrite_prefix = "/internal";
   route.rewrite_host = "internal:8080";
-  RewriteTarget(request, route);
+  RewriteRequest(request, route);
+  EXPECT_EQ(request.path, "/internal/x");
   EXPECT_EQ(request.authority, "internal:8080");
 }
 

@@ -19,19 +19,11 @@ std::string_view ReplacePrefix(std::string_view path, std::string_view match,
   return arena.Concat({start, rest});
 }
 
-void RewriteTarget(http::RequestHead& request, const snapshot::RouteEntry& route) {
-  base::Arena& arena = request.headers.arena();
-  std::string_view path = request.path;
+void RewriteRequest(http::RequestHead& request, const snapshot::RouteEntry& route) {
   if (route.has_rewrite_prefix) {
-    path = ReplacePrefix(path, route.match_prefix, route.rewrite_prefix, arena);
+    request.path = ReplacePrefix(request.path, route.match_prefix, route.rewrite_prefix,
+                                 request.headers.arena());
   }
-  // Nearly always the received target is canonical already, and stays a slice.
-  const bool unchanged = request.target.substr(0, path.size()) == path &&
-                         request.target.size() == path.size() + (request.has_query ? 1 + request.query.size() : 0);
-  if (!unchanged && request.target != "*") {
-    request.target = request.has_query ? arena.Concat({path, "?", request.query}) : path;
-  }
-  // The writer makes Host from the authority.
   if (!route.rewrite_host.empty()) request.authority = route.rewrite_host;
 }
 

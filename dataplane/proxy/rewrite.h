@@ -15,9 +15,9 @@ namespace portico::proxy {
 std::string_view ReplacePrefix(std::string_view path, std::string_view match,
                                std::string_view replacement, base::Arena& arena);
 
-// Sets request.target to the canonical path, rewritten as the route says, with
-// the query as received; and the Host field.
-void RewriteTarget(http::RequestHead& request, const snapshot::RouteEntry& route);
+// Rewrites path and authority as the route says. The codec sends them upstream: the
+// path is the canonical one already, the query stays as received.
+void RewriteRequest(http::RequestHead& request, const snapshot::RouteEntry& route);
 
 }  // namespace portico::proxy
 

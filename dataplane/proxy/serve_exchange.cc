@@ -63,7 +63,7 @@ std::optional<LocalReply> Prepare(Exchange& x) {
       .credentials_seen = false,
   });
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;
-  RewriteTarget(request, *x.route);
+  RewriteRequest(request, *x.route);
   return std::nullopt;
 }
 
