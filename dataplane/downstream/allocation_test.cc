@@ -1,6 +1,7 @@
 // Keep-alive requests, served and forwarded bytes included, take nothing from the
 // general heap once a connection is warm.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cstdlib>
 #include <new>
@@ -89,6 +90,26 @@ TEST_F(ConnectionTest, WarmConnectionsDoNotAllocate) {
   acceptor_->ForceClose(absl::CancelledError("test ends"));
   EXPECT_TRUE(Until([&] { return acceptor_->ended(); }));
   acceptor_.reset();
+}
+
+TEST_F(ConnectionTest, RestingConnectionsAreSmall) {
+  StartServer();
+  constexpr size_t kConnections = 200;
+  clients_.reserve(kConnections);
+  size_t before = 0;
+  for (size_t i = 0; i < kConnections; ++i) {
+    // The first half fills what is kept for reuse.
+    if (i == kConnections / 2) before = mallinfo2().uordblks;
+    Client& client = Connect();
+    client.Send(Get("/"));
+    ASSERT_TRUE(client.Receive("hello"));
+    client.Take().shrink_to_fit();
+  }
+  ASSERT_TRUE(Until([&] { return acceptor_->idle_connections() == kConnections; }));
+  const size_t each = (mallinfo2().uordblks - before) / (kConnections / 2);
+  RecordProperty("bytes", static_cast<int>(each));
+  // Connection, coroutine frame, and the test's own client.
+  EXPECT_LT(each, 2048u) << "bytes for each connection";
 }
 
 }  // namespace
