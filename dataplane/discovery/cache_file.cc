@@ -112,7 +112,8 @@ absl::StatusOr<api::ResourceSet> DecodeResources(std::string_view bytes) {
     }
     api::ResourceKey key{std::string(kind), std::string(name)};
     absl::StatusOr<api::StoredResourcePtr> stored = api::ParseStored(key, std::string(content));
-    if (!stored.ok()) return Lost(absl::StrCat("the content is wrong: ", stored.status().message()));
+    if (!stored.ok())
+      return Lost(absl::StrCat("the content is wrong: ", stored.status().message()));
     // They were written in order; anything else was not written by us.
     if (!set.empty() && !(set.rbegin()->first < key)) return Lost("the content is out of order");
     set.emplace_hint(set.end(), std::move(key), *std::move(stored));
@@ -155,8 +156,8 @@ absl::StatusOr<CachedRevision> DecodeCache(std::string bytes, std::string_view n
   if (!view.starts_with(kMagic)) return Lost("it is no cache of the proxy");
   if (view.size() < kSealedAt + kTagBytes) return Lost("it is cut short");
   if (const uint64_t version = GetNumber(view.substr(8, 4)); version != kVersion) {
-    return Lost(absl::StrCat("it has format version ", version, ", this proxy reads version ",
-                             kVersion));
+    return Lost(
+        absl::StrCat("it has format version ", version, ", this proxy reads version ", kVersion));
   }
   CachedRevision cached;
   cached.revision = GetNumber(view.substr(12, 8));
@@ -166,11 +167,10 @@ absl::StatusOr<CachedRevision> DecodeCache(std::string bytes, std::string_view n
   const Aead aead(key);
   size_t size = 0;
   if (aead.get() == nullptr ||
-      EVP_AEAD_CTX_open(aead.get(), Bytes(bytes, kSealedAt), &size, bytes.size() - kSealedAt,
-                        Bytes(bytes, kNonceAt), kNonceBytes, Bytes(bytes, kSealedAt),
-                        bytes.size() - kSealedAt,
-                        reinterpret_cast<const uint8_t*>(associated.data()),
-                        associated.size()) != 1) {
+      EVP_AEAD_CTX_open(
+          aead.get(), Bytes(bytes, kSealedAt), &size, bytes.size() - kSealedAt,
+          Bytes(bytes, kNonceAt), kNonceBytes, Bytes(bytes, kSealedAt), bytes.size() - kSealedAt,
+          reinterpret_cast<const uint8_t*>(associated.data()), associated.size()) != 1) {
     return Lost("it was changed or cut, or made with another key or node id");
   }
   absl::StatusOr<api::ResourceSet> set = DecodeResources(view.substr(kSealedAt, size));

@@ -58,10 +58,10 @@ absl::StatusOr<CacheKey> ReadCacheKey(const std::string& path, bool create) {
     return key;
   }
   const absl::string_view hex = absl::StripAsciiWhitespace(*text);
-  const bool is_hex = hex.size() == 2 * key.size() &&
-                      std::all_of(hex.begin(), hex.end(), [](char c) {
-                        return absl::ascii_isxdigit(static_cast<unsigned char>(c));
-                      });
+  const bool is_hex =
+      hex.size() == 2 * key.size() && std::all_of(hex.begin(), hex.end(), [](char c) {
+        return absl::ascii_isxdigit(static_cast<unsigned char>(c));
+      });
   if (!is_hex) {
     return Invalid(path, absl::StrCat("holds ", text->size(),
                                       " bytes: it must hold 32 random bytes or 64 hexadecimal "
@@ -75,10 +75,10 @@ absl::StatusOr<CacheKey> ReadCacheKey(const std::string& path, bool create) {
 absl::StatusOr<CacheKey> DeriveCacheKey(const std::string& tls_key_path) {
   absl::StatusOr<std::string> text = ReadWholeFile(tls_key_path, kMaxKeyFileBytes);
   if (!text.ok() || text->empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("key file \"", tls_key_path,
-                     "\" cannot be read or is empty: the cache's key is derived from it; give a PEM "
-                     "file, or a cache key file"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "key file \"", tls_key_path,
+        "\" cannot be read or is empty: the cache's key is derived from it; give a PEM "
+        "file, or a cache key file"));
   }
   constexpr std::string_view kSalt = "portico last good revision";
   constexpr std::string_view kInfo = "aes-256-gcm key, version 1";

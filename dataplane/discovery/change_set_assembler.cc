@@ -17,9 +17,9 @@ constexpr size_t kResourceOverheadBytes = 64;
 
 v1::Violation TooLarge(const ChangeSetAssembler::Limits& limits) {
   v1::Violation violation;
-  violation.set_reason(absl::StrCat("the set is larger than this proxy takes: ",
-                                    limits.max_resources, " resources and ", limits.max_bytes,
-                                    " bytes"));
+  violation.set_reason(
+      absl::StrCat("the set is larger than this proxy takes: ", limits.max_resources,
+                   " resources and ", limits.max_bytes, " bytes"));
   violation.set_fix("remove resources, or divide them between groups of proxies");
   return violation;
 }

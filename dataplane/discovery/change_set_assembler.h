@@ -59,8 +59,8 @@ class ChangeSetAssembler {
   struct Pending {
     uint64_t nonce = 0, revision = 0;
     size_t bytes = 0, upserts = 0, removals = 0;
-    api::ResourceSet changed;                      // Null values are removals.
-    std::vector<v1::Violation> violations;         // At most kMaxViolations.
+    api::ResourceSet changed;               // Null values are removals.
+    std::vector<v1::Violation> violations;  // At most kMaxViolations.
     bool too_large = false;
   };
 

@@ -92,7 +92,9 @@ TEST(ChangeSetAssembler, WhatCannotBeAssembled) {
       {"short checksum", [](auto& chunks) { chunks.back().mutable_checksum()->resize(31); },
        "checksum"},
       {"changed content",
-       [](auto& chunks) { chunks[0].mutable_upserts(0)->set_content(TestResource("b", "x")->content); },
+       [](auto& chunks) {
+         chunks[0].mutable_upserts(0)->set_content(TestResource("b", "x")->content);
+       },
        "checksum"},
       {"lost chunk", [](auto& chunks) { chunks.erase(chunks.begin()); }, "checksum"},
       {"other base", [](auto& chunks) { chunks[0].set_base_revision(4); }, "revision 5 is live"},
@@ -175,7 +177,8 @@ TEST(Hello, IsDividedBySize) {
     const std::string name = "resource-" + std::to_string(i);
     set[{"Upstream", name}] = TestResource(name, "");
   }
-  const auto messages = MakeHello({.node_id = "n", .labels = {{"zone", "a"}}, .build = "1"}, 5, set, 1000);
+  const auto messages =
+      MakeHello({.node_id = "n", .labels = {{"zone", "a"}}, .build = "1"}, 5, set, 1000);
   ASSERT_GT(messages.size(), 5u);
   size_t resources = 0;
   for (size_t i = 0; i < messages.size(); ++i) {

@@ -32,7 +32,8 @@ std::optional<HostPort> Split(const std::string& address) {
   const bool brackets = result.host.front() == '[' && result.host.back() == ']';
   if (brackets) result.host = result.host.substr(1, result.host.size() - 2);
   // Nothing that gRPC would take for another scheme ("unix:", "dns:", "xds:").
-  if (result.host.find_first_of(brackets ? "[]/" : "[]/:") != std::string::npos) return std::nullopt;
+  if (result.host.find_first_of(brackets ? "[]/" : "[]/:") != std::string::npos)
+    return std::nullopt;
   if (result.host.empty()) return std::nullopt;
   return result;
 }
@@ -50,9 +51,10 @@ absl::StatusOr<std::string> ReadFile(const char* option, const std::string& path
   std::ostringstream text;
   text << file.rdbuf();
   if (!file || text.str().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        option, " \"", path, "\" cannot be read or is empty: give a PEM file that the proxy's user "
-                             "may read"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(option, " \"", path,
+                     "\" cannot be read or is empty: give a PEM file that the proxy's user "
+                     "may read"));
   }
   return text.str();
 }
@@ -62,11 +64,12 @@ absl::StatusOr<std::string> ReadFile(const char* option, const std::string& path
 absl::Status CheckChannelOptions(const ChannelOptions& options) {
   const std::optional<HostPort> target = Split(options.address);
   if (!target) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "control plane address \"", options.address, "\": write host:port, for example 10.0.0.5:7400"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("control plane address \"", options.address,
+                     "\": write host:port, for example 10.0.0.5:7400"));
   }
-  const bool any_file = !options.ca_file.empty() || !options.certificate_file.empty() ||
-                        !options.key_file.empty();
+  const bool any_file =
+      !options.ca_file.empty() || !options.certificate_file.empty() || !options.key_file.empty();
   if (options.insecure) {
     if (any_file) {
       return absl::InvalidArgumentError(
@@ -99,7 +102,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   if (options.insecure) {
-    return grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
+    return grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(),
+                                     arguments);
   }
   absl::StatusOr<std::string> ca = ReadFile("CA file", options.ca_file);
   if (!ca.ok()) return ca.status();

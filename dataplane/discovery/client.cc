@@ -164,8 +164,7 @@ void Client::RunStream() {
     return;
   }
   const uint64_t id = ++last_stream_;
-  Conversation talk(Stream::Open(*std::move(channel), id, events_), id, options_.limits,
-                    clock_);
+  Conversation talk(Stream::Open(*std::move(channel), id, events_), id, options_.limits, clock_);
   talk.outgoing = MakeHello(options_.identity, revision_, *applied_);
 
   bool ended = false;
@@ -173,10 +172,10 @@ void Client::RunStream() {
     const bool closing = !talk.ended_because.empty();
     if (!closing) Pump(talk);
     const base::MonotonicNanos now = clock_.Monotonic();
-    const base::MonotonicNanos deadline =
-        closing ? now + base::kNanosPerSecond
-                : std::min(talk.last_heard + options_.silence_nanos,
-                           talk.last_sent + options_.heartbeat_nanos);
+    const base::MonotonicNanos deadline = closing
+                                              ? now + base::kNanosPerSecond
+                                              : std::min(talk.last_heard + options_.silence_nanos,
+                                                         talk.last_sent + options_.heartbeat_nanos);
     std::optional<Event> event = events_->Take(deadline - now, /*even_if_stopped=*/closing);
     if (event) OnEvent(talk, *event, ended);
     if (closing || ended) continue;
@@ -294,8 +293,8 @@ void Client::Refuse(Conversation& talk, const AssemblyStep& step, bool resync) {
     Log(Severity::kWarning, "revision ", step.revision, " could not be put together: ", step.error,
         "; asking for all of it");
   } else {
-    Log(Severity::kWarning, "revision ", step.revision, " refused: ",
-        step.violations.empty() ? "" : step.violations.front().reason());
+    Log(Severity::kWarning, "revision ", step.revision,
+        " refused: ", step.violations.empty() ? "" : step.violations.front().reason());
   }
 }
 
@@ -304,14 +303,13 @@ void Client::Offer(Conversation& talk, AssemblyStep step) {
   received.set_nonce(step.nonce);
   received.set_revision(step.revision);
   Pump(talk);
-  offered_ = Offered{.id = ++last_offer_,
-                     .stream = talk.id,
-                     .nonce = step.nonce,
-                     .revision = step.revision,
-                     .set = step.set,
-                     .accepted = step.accepted_unix_nanos >= talk.opened_unix
-                                     ? step.accepted_unix_nanos
-                                     : 0};
+  offered_ = Offered{
+      .id = ++last_offer_,
+      .stream = talk.id,
+      .nonce = step.nonce,
+      .revision = step.revision,
+      .set = step.set,
+      .accepted = step.accepted_unix_nanos >= talk.opened_unix ? step.accepted_unix_nanos : 0};
   const auto done = [events = events_, id = last_offer_](ApplyResult result) {
     Event event;
     event.kind = Event::Kind::kApplied;

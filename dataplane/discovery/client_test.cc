@@ -364,8 +364,7 @@ TEST_F(ClientTest, OptionsThatCannotWork) {
   }
   ClientOptions nameless = TestOptions("127.0.0.1:80");
   nameless.identity.node_id.clear();
-  EXPECT_FALSE(
-      DiscoveryClient::Create(nameless, sink_, base::RealClock(), status_, nullptr).ok());
+  EXPECT_FALSE(DiscoveryClient::Create(nameless, sink_, base::RealClock(), status_, nullptr).ok());
 }
 
 }  // namespace

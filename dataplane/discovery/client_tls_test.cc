@@ -25,8 +25,10 @@ class Certificates {
     folder_ = ::testing::TempDir() + "/tls_XXXXXX";
     EXPECT_NE(mkdtemp(folder_.data()), nullptr);
     for (const char* ca : {"ca", "other"}) {
-      Run(std::string("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-                      "-subj /CN=") + ca + " -keyout " + ca + ".key -out " + ca + ".pem");
+      Run(std::string(
+              "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+              "-subj /CN=") +
+          ca + " -keyout " + ca + ".key -out " + ca + ".pem");
     }
     Issue("server", "ca", "DNS:control.test");
     Issue("client", "ca", "DNS:proxy.test");

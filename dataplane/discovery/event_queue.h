@@ -55,9 +55,8 @@ class EventQueue {
   // waiting for a stream to end.
   std::optional<Event> Take(int64_t nanos, bool even_if_stopped = false) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::nanoseconds(nanos < 0 ? 0 : nanos), [&] {
-      return !events_.empty() || (stopped_ && !even_if_stopped);
-    });
+    changed_.wait_for(lock, std::chrono::nanoseconds(nanos < 0 ? 0 : nanos),
+                      [&] { return !events_.empty() || (stopped_ && !even_if_stopped); });
     if (events_.empty() || (stopped_ && !even_if_stopped)) return std::nullopt;
     std::optional<Event> event = std::move(events_.front());
     events_.pop_front();

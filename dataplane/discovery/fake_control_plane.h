@@ -72,9 +72,9 @@ class FakeControlPlane final : public discovery::v1::DiscoveryService::Service {
  public:
   using Script = std::function<grpc::Status(Talk&)>;
 
-  explicit FakeControlPlane(
-      std::vector<Script> scripts, const std::string& address = "127.0.0.1:0",
-      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials())
+  explicit FakeControlPlane(std::vector<Script> scripts, const std::string& address = "127.0.0.1:0",
+                            const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                                grpc::InsecureServerCredentials())
       : scripts_(std::move(scripts)) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, credentials, &port_);
@@ -83,7 +83,7 @@ class FakeControlPlane final : public discovery::v1::DiscoveryService::Service {
   }
   ~FakeControlPlane() override { Stop(); }
 
-  void Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
+  void Stop() { server_->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME)); }
   bool running() const { return server_ != nullptr; }
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }

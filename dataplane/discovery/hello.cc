@@ -14,8 +14,7 @@ std::deque<discovery::v1::ProxyMessage> MakeHello(const Identity& identity, uint
   hello->set_applied_revision(revision);
   size_t bytes = hello->ByteSizeLong();
   for (const auto& [key, stored] : applied) {
-    const size_t entry =
-        key.kind.size() + key.name.size() + stored->hash.size() + kOverheadBytes;
+    const size_t entry = key.kind.size() + key.name.size() + stored->hash.size() + kOverheadBytes;
     if (bytes + entry > max_bytes && hello->resources_size() > 0) {
       hello->set_more(true);
       hello = messages.emplace_back().mutable_hello();

@@ -96,9 +96,9 @@ absl::StatusOr<CachedRevision> Cache::Load() {
   if (cached.ok()) return cached;
   const std::string aside = path_ + ".corrupt";
   const bool moved = rename(path_.c_str(), aside.c_str()) == 0;
-  const std::string message =
-      absl::StrCat("the last good revision in ", path_, " cannot be used: ",
-                   cached.status().message(), moved ? absl::StrCat("; set aside as ", aside) : "");
+  const std::string message = absl::StrCat("the last good revision in ", path_,
+                                           " cannot be used: ", cached.status().message(),
+                                           moved ? absl::StrCat("; set aside as ", aside) : "");
   base::Log(Severity::kWarning, "cache", message);
   return absl::DataLossError(message);
 }
@@ -144,18 +144,18 @@ void Cache::Run() {
 }
 
 void Cache::Write(const Waiting& waiting) {
-  const std::string bytes = EncodeCache(waiting.revision, clock_.Unix(), *waiting.set,
-                                        options_.node_id, options_.key);
-  const absl::Status status = bytes.empty() ? absl::InternalError("encryption failed")
-                                            : WriteFileAtomically(path_, bytes);
+  const std::string bytes =
+      EncodeCache(waiting.revision, clock_.Unix(), *waiting.set, options_.node_id, options_.key);
+  const absl::Status status =
+      bytes.empty() ? absl::InternalError("encryption failed") : WriteFileAtomically(path_, bytes);
   std::lock_guard lock(mutex_);
   ++(status.ok() ? writes_ : failures_);
   if (status.ok() == failing_) {
     failing_ = !status.ok();
     base::Log(status.ok() ? Severity::kInfo : Severity::kWarning, "cache",
               status.ok() ? absl::StrCat(path_, " can be written again")
-                          : absl::StrCat("revision ", waiting.revision, " cannot be kept in ", path_,
-                                         ": ", status.message(),
+                          : absl::StrCat("revision ", waiting.revision, " cannot be kept in ",
+                                         path_, ": ", status.message(),
                                          "; a restart without a control plane would serve what was "
                                          "kept before"));
   }

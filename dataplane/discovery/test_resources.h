@@ -21,8 +21,7 @@ inline api::StoredResourcePtr TestResource(const std::string& name, const std::s
 }
 
 // {{"a", "1"}, {"b", "2"}}: names and descriptions.
-inline api::ResourceSet TestSet(
-    const std::vector<std::pair<std::string, std::string>>& resources) {
+inline api::ResourceSet TestSet(const std::vector<std::pair<std::string, std::string>>& resources) {
   api::ResourceSet set;
   for (const auto& [name, text] : resources) set[{"Upstream", name}] = TestResource(name, text);
   return set;
@@ -30,8 +29,7 @@ inline api::ResourceSet TestSet(
 
 // What leads from `base` to `target`, with one entry a chunk.
 inline std::vector<discovery::v1::Chunk> TestChunks(uint64_t nonce, uint64_t base_revision,
-                                                    const api::ResourceSet& base,
-                                                    uint64_t revision,
+                                                    const api::ResourceSet& base, uint64_t revision,
                                                     const api::ResourceSet& target) {
   std::vector<discovery::v1::Chunk> chunks;
   const auto next = [&]() -> discovery::v1::Chunk& {

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/base/log.h"
 #include "dataplane/observe/access_log_format.h"
 #include "dataplane/observe/access_log_ring.h"
 #include "dataplane/observe/log_file.h"
@@ -215,14 +215,13 @@ void Service::Store(Destination& destination) {
                                  destination.batch.begin() + static_cast<ptrdiff_t>(stored), '\n');
     lost_.fetch_add(destination.lines - static_cast<size_t>(kept), std::memory_order_relaxed);
   }
-  // Once per change, not once per batch: standard error may be on the same full disk.
+  // Once per change, not once per batch: the log may be on the same full disk.
   if (status.ok() == destination.failing) {
     destination.failing = !status.ok();
-    const std::string text = status.ok()
-                                 ? absl::StrCat("access log \"", destination.file->path(),
-                                                "\" can be written again")
-                                 : std::string(status.message()) + "; records are lost";
-    std::fprintf(stderr, "portico-proxy: %s\n", text.c_str());
+    const std::string text = status.ok() ? absl::StrCat("access log \"", destination.file->path(),
+                                                        "\" can be written again")
+                                         : std::string(status.message()) + "; records are lost";
+    base::Log(status.ok() ? base::Severity::kInfo : base::Severity::kWarning, "access log", text);
   }
   destination.batch.clear();
   destination.lines = 0;
@@ -231,8 +230,8 @@ void Service::Store(Destination& destination) {
 void Service::ReopenAll(const std::vector<Destination*>& destinations) {
   for (Destination* destination : destinations) {
     if (const absl::Status status = destination->file->Reopen(); !status.ok()) {
-      std::fprintf(stderr, "portico-proxy: %s; going on with the old file\n",
-                   std::string(status.message()).c_str());
+      base::Log(base::Severity::kWarning, "access log",
+                absl::StrCat(status.message(), "; going on with the old file"));
     }
   }
 }

@@ -23,7 +23,8 @@ struct AccessRecord {
   int64_t duration_nanos = 0, upstream_duration_nanos = 0;
   net::IpAddress client;
   uint16_t client_port = 0;
-  std::string_view request_id, method, host, path, query_present, route, upstream, endpoint, consumer, reason, detail;
+  std::string_view request_id, method, host, path, query_present, route, upstream, endpoint,
+      consumer, reason, detail;
   std::string_view listener, protocol, user_agent;
   int status = 0;
   uint64_t request_bytes = 0, response_bytes = 0;

@@ -31,11 +31,11 @@ TEST(JsonString, Table) {
       {"\xe2\x82\xac \xf0\x9f\x98\x80", "\"\xe2\x82\xac \xf0\x9f\x98\x80\""},
       {"\xff", "\"" + fffd + "\""},
       {"a\x80z", "\"a" + fffd + "z\""},
-      {"\xc0\xaf", "\"" + fffd + fffd + "\""},              // Overlong "/"
-      {"\xe0\x80\xaf", "\"" + fffd + fffd + fffd + "\""},   // Overlong
-      {"\xed\xa0\x80", "\"" + fffd + fffd + fffd + "\""},   // Surrogate
+      {"\xc0\xaf", "\"" + fffd + fffd + "\""},                        // Overlong "/"
+      {"\xe0\x80\xaf", "\"" + fffd + fffd + fffd + "\""},             // Overlong
+      {"\xed\xa0\x80", "\"" + fffd + fffd + fffd + "\""},             // Surrogate
       {"\xf4\x90\x80\x80", "\"" + fffd + fffd + fffd + fffd + "\""},  // Above U+10FFFF
-      {"\xe2\x82", "\"" + fffd + fffd + "\""},              // Cut short
+      {"\xe2\x82", "\"" + fffd + fffd + "\""},                        // Cut short
       {"\xc3\"", "\"" + fffd + "\\\"\""},
   };
   for (const Case& c : cases) {
@@ -81,15 +81,14 @@ TEST(AccessLogFormatter, AWholeLine) {
   std::string line;
   AccessLogFormatter formatter;
   formatter.AppendLine(record, line);
-  EXPECT_EQ(line,
-            R"({"time":"2026-01-01T00:00:00.007Z","listener":"http","protocol":"HTTP/1.1",)"
-            R"("client":"2001:db8::1","client_port":4711,"request_id":"r-1","method":"GET",)"
-            R"("host":"example.com","path":"/users/4\"2","query":true,"status":200,)"
-            R"("route":"users","upstream":"users-backend","endpoint":"127.0.0.1:81",)"
-            R"("duration_ms":12.034,"upstream_duration_ms":0.000,"request_bytes":1,)"
-            R"("response_bytes":18446744073,"attempts":2,"user_agent":"curl/8",)"
-            R"("request_headers":{"accept":"a, b","x":"1"}})"
-            "\n");
+  EXPECT_EQ(line, R"({"time":"2026-01-01T00:00:00.007Z","listener":"http","protocol":"HTTP/1.1",)"
+                  R"("client":"2001:db8::1","client_port":4711,"request_id":"r-1","method":"GET",)"
+                  R"("host":"example.com","path":"/users/4\"2","query":true,"status":200,)"
+                  R"("route":"users","upstream":"users-backend","endpoint":"127.0.0.1:81",)"
+                  R"("duration_ms":12.034,"upstream_duration_ms":0.000,"request_bytes":1,)"
+                  R"("response_bytes":18446744073,"attempts":2,"user_agent":"curl/8",)"
+                  R"("request_headers":{"accept":"a, b","x":"1"}})"
+                  "\n");
   EXPECT_TRUE(nlohmann::json::accept(line));
 }
 

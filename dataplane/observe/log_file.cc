@@ -24,8 +24,9 @@ absl::StatusOr<int> OpenForAppend(const std::string& path) {
   const int descriptor =
       open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
   if (descriptor < 0) {
-    return ErrnoStatus(errno, path, " cannot be opened: give a file in an existing folder that the "
-                                    "proxy's user may write");
+    return ErrnoStatus(errno, path,
+                       " cannot be opened: give a file in an existing folder that the "
+                       "proxy's user may write");
   }
   return descriptor;
 }

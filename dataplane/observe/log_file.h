@@ -38,10 +38,10 @@ class LogFile {
 
   const std::string path_;
   int descriptor_;
-  const bool owned_;     // False for standard output.
-  bool chunked_;         // Not a regular file: writes must stay below PIPE_BUF.
-  bool stalled_ = false; // The reader did not read the last time.
-  bool torn_ = false;    // The last line stored is not complete.
+  const bool owned_;      // False for standard output.
+  bool chunked_;          // Not a regular file: writes must stay below PIPE_BUF.
+  bool stalled_ = false;  // The reader did not read the last time.
+  bool torn_ = false;     // The last line stored is not complete.
 };
 
 }  // namespace portico::observe

@@ -14,7 +14,9 @@ MetricIds::MetricIds(uint32_t max_routes, uint32_t max_upstreams)
 }
 
 uint32_t MetricIds::Get(Table& table, std::string_view name, uint32_t max) {
-  if (auto found = table.index.find(absl::string_view(name.data(), name.size())); found != table.index.end()) return found->second;
+  if (auto found = table.index.find(absl::string_view(name.data(), name.size()));
+      found != table.index.end())
+    return found->second;
   if (table.names.size() > max) return 0;
   const uint32_t index = static_cast<uint32_t>(table.names.size());
   table.names.emplace_back(name);

@@ -48,10 +48,10 @@ void AddClasses(prometheus::MetricFamily& family, std::string_view label, std::s
                 const ClassCounts& counts) {
   for (size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] == 0) continue;
-    AddCounter(family,
-               {{std::string(label), std::string(name)},
-                {"code_class", std::string(kCodeClasses[i])}},
-               static_cast<double>(counts[i]));
+    AddCounter(
+        family,
+        {{std::string(label), std::string(name)}, {"code_class", std::string(kCodeClasses[i])}},
+        static_cast<double>(counts[i]));
   }
 }
 
@@ -90,8 +90,8 @@ void MetricsCollector::CollectRoutes(Families& out) const {
     latency.Add(worker->tables_->latency);
   }
 
-  auto requests =
-      CounterFamily("portico_requests_total", "Finished requests by route and class of status code");
+  auto requests = CounterFamily("portico_requests_total",
+                                "Finished requests by route and class of status code");
   auto received = CounterFamily("portico_request_bytes_total", "Bytes of request bodies by route");
   auto sent = CounterFamily("portico_response_bytes_total", "Bytes of response bodies by route");
   const auto add = [&](std::string_view name, const RouteSum& sum) {
@@ -129,15 +129,15 @@ void MetricsCollector::CollectUpstreams(Families& out) const {
 
   auto requests = CounterFamily("portico_upstream_requests_total",
                                 "Requests by upstream and class of its status code");
-  auto duration =
-      HistogramFamily("portico_upstream_request_duration_seconds",
-                      "Request sent to the head of the response received, by upstream");
+  auto duration = HistogramFamily("portico_upstream_request_duration_seconds",
+                                  "Request sent to the head of the response received, by upstream");
   const std::vector<std::string> names = ids_.UpstreamNames();
   for (const auto& [index, sum] : sums) {
     const std::string_view name = NameAt(names, index);
     if (name.empty()) continue;
     AddClasses(requests, "upstream", name, sum.requests);
-    if (!sum.latency.empty()) AddHistogram(duration, {{"upstream", std::string(name)}}, sum.latency);
+    if (!sum.latency.empty())
+      AddHistogram(duration, {{"upstream", std::string(name)}}, sum.latency);
   }
   out.push_back(std::move(requests));
   out.push_back(std::move(duration));
@@ -186,14 +186,14 @@ void MetricsCollector::CollectTotals(Families& out) const {
   using W = WorkerMetrics;
   counter("portico_downstream_connections_total", "Connections accepted from clients",
           &W::downstream_connections_total);
-  out.push_back(OneGauge("portico_downstream_connections_active", "Open connections from clients",
-                         active(&W::downstream_connections_total,
-                                &W::downstream_connections_closed_total)));
+  out.push_back(
+      OneGauge("portico_downstream_connections_active", "Open connections from clients",
+               active(&W::downstream_connections_total, &W::downstream_connections_closed_total)));
   counter("portico_upstream_connections_total", "Connections opened to upstreams",
           &W::upstream_connections_total);
-  out.push_back(OneGauge(
-      "portico_upstream_connections_active", "Open connections to upstreams",
-      active(&W::upstream_connections_total, &W::upstream_connections_closed_total)));
+  out.push_back(
+      OneGauge("portico_upstream_connections_active", "Open connections to upstreams",
+               active(&W::upstream_connections_total, &W::upstream_connections_closed_total)));
   counter("portico_upstream_connect_failures_total", "Connections to upstreams that failed to open",
           &W::upstream_connect_failures_total);
   out.push_back(OneGauge("portico_requests_active", "Requests being served",
@@ -235,9 +235,9 @@ void MetricsCollector::CollectStatus(Families& out) const {
                            static_cast<double>(status_.config_applied_total.value())));
   out.push_back(OneCounter("portico_config_rejected_total", "Revisions that were refused",
                            static_cast<double>(status_.config_rejected_total.value())));
-  auto propagation = HistogramFamily(
-      "portico_config_propagation_seconds",
-      "The control plane accepting a revision to all workers serving it");
+  auto propagation =
+      HistogramFamily("portico_config_propagation_seconds",
+                      "The control plane accepting a revision to all workers serving it");
   HistogramSum sum;
   sum.Add(status_.config_propagation);
   AddHistogram(propagation, {}, sum);

@@ -42,10 +42,10 @@ std::optional<Stat> ReadStat() {
   Stat stat;
   double user = 0, system = 0;
   for (int field = 3; field <= 13; ++field) fields >> skipped;
-  fields >> user >> system;                                        // 14, 15
+  fields >> user >> system;  // 14, 15
   for (int field = 16; field <= 19; ++field) fields >> skipped;
-  fields >> stat.threads >> skipped >> stat.start_ticks;           // 20, 21, 22
-  fields >> stat.virtual_bytes >> stat.resident_pages;             // 23, 24
+  fields >> stat.threads >> skipped >> stat.start_ticks;  // 20, 21, 22
+  fields >> stat.virtual_bytes >> stat.resident_pages;    // 23, 24
   if (!fields) return std::nullopt;
   stat.cpu_ticks = user + system;
   return stat;

@@ -30,8 +30,9 @@ TEST(Exposition, PromtoolHasNoRemarks) {
 
   ProxyStatus status;
   base::FakeClock clock;
-  const MetricsCollector collector(ids, {worker}, status, clock,
-                                   {.version = "1\"2", .node_id = "a\\b", .access_log_dropped = {}});
+  const MetricsCollector collector(
+      ids, {worker}, status, clock,
+      {.version = "1\"2", .node_id = "a\\b", .access_log_dropped = {}});
   const ProcessCollector process;
   std::string text = prometheus::TextSerializer().Serialize(collector.Collect());
   const std::string of_process = prometheus::TextSerializer().Serialize(process.Collect());

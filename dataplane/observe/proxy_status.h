@@ -14,8 +14,8 @@ namespace portico::observe {
 // Every member may be read by any thread. Who writes it stands beside it.
 struct ProxyStatus {
   // Written by whoever applies revisions (one thread).
-  std::atomic<uint64_t> config_revision{0};            // 0: none is live
-  std::atomic<base::UnixNanos> config_applied_at{0};   // When it became live; 0: never
+  std::atomic<uint64_t> config_revision{0};           // 0: none is live
+  std::atomic<base::UnixNanos> config_applied_at{0};  // When it became live; 0: never
   Counter config_applied_total;
   Counter config_rejected_total;
   // True while the live revision is from disk and no control plane confirmed it. Set

@@ -29,13 +29,13 @@ class Counter {
 
 // One finished exchange.
 struct ExchangeRecord {
-  RouteId route;        // {0} without a route
+  RouteId route;  // {0} without a route
   bool has_route = false;
   UpstreamId upstream;  // {0} without an upstream
   bool has_upstream = false;
-  int status = 0;              // 0: the client left before a response
-  std::string_view reason;     // Local replies and failures; empty for a proxied response
-  int64_t duration_nanos = 0;          // First byte of the head to the last of the response
+  int status = 0;                       // 0: the client left before a response
+  std::string_view reason;              // Local replies and failures; empty for a proxied response
+  int64_t duration_nanos = 0;           // First byte of the head to the last of the response
   int64_t upstream_duration_nanos = 0;  // Sent to response head; 0 without
   uint64_t request_bytes = 0, response_bytes = 0;  // Bodies
 };
@@ -61,7 +61,8 @@ class WorkerMetrics {
   void ProtocolError(std::string_view reason);
 
   Counter downstream_connections_total, downstream_connections_closed_total;
-  Counter upstream_connections_total, upstream_connections_closed_total, upstream_connect_failures_total;
+  Counter upstream_connections_total, upstream_connections_closed_total,
+      upstream_connect_failures_total;
   Counter requests_active_started, requests_active_finished;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;

@@ -65,15 +65,15 @@ TEST_F(MetricsTest, WorkersAreAddedUp) {
   EXPECT_THAT(text, HasSubstr("portico_requests_total{route=\"users\",code_class=\"5xx\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("portico_request_bytes_total{route=\"users\"} 30\n"));
   EXPECT_THAT(text, HasSubstr("portico_response_bytes_total{route=\"users\"} 300\n"));
-  EXPECT_THAT(text, HasSubstr(
-                        "portico_upstream_requests_total{upstream=\"backend\",code_class=\"2xx\"} 2\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("portico_upstream_requests_total{upstream=\"backend\",code_class=\"2xx\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("portico_request_duration_seconds_count 3\n"));
   EXPECT_THAT(text, HasSubstr("portico_request_duration_seconds_bucket{le=\"0.002\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("portico_request_duration_seconds_bucket{le=\"0.005\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("portico_request_duration_seconds_bucket{le=\"+Inf\"} 3\n"));
-  EXPECT_THAT(
-      text,
-      HasSubstr("portico_upstream_request_duration_seconds_bucket{upstream=\"backend\",le=\"0.002\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_request_duration_seconds_bucket{upstream="
+                              "\"backend\",le=\"0.002\"} 3\n"));
 }
 
 TEST_F(MetricsTest, WhatSawNoTrafficHasNoSeries) {
@@ -100,8 +100,9 @@ TEST_F(MetricsTest, RequestsWithoutRouteOrResponse) {
   EXPECT_THAT(text, HasSubstr("portico_requests_total{route=\"users\",code_class=\"none\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("portico_requests_total{route=\"users\",code_class=\"5xx\"} 1\n"));
   // The upstream itself answered neither.
-  EXPECT_THAT(text, HasSubstr(
-                        "portico_upstream_requests_total{upstream=\"backend\",code_class=\"none\"} 2\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("portico_upstream_requests_total{upstream=\"backend\",code_class=\"none\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("portico_local_replies_total{reason=\"no_route\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("portico_local_replies_total{reason=\"client_left\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("portico_local_replies_total{reason=\"upstream_timeout\"} 1\n"));
@@ -111,7 +112,8 @@ TEST_F(MetricsTest, TooManyNamesShareTheOverflowSeries) {
   for (const char* name : {"a", "b", "c", "d", "e"}) workers_[0]->Record(Exchange(name, name, 200));
   const std::string text = Text();
   EXPECT_THAT(text, HasSubstr("portico_requests_total{route=\"c\",code_class=\"2xx\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("portico_requests_total{route=\"_overflow\",code_class=\"2xx\"} 2\n"));
+  EXPECT_THAT(text,
+              HasSubstr("portico_requests_total{route=\"_overflow\",code_class=\"2xx\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("{upstream=\"_overflow\",code_class=\"2xx\"} 3\n"));
 }
 
@@ -157,7 +159,8 @@ TEST_F(MetricsTest, ReasonsAreBounded) {
   EXPECT_THAT(text, Not(HasSubstr("reason_128")));
   EXPECT_THAT(text, HasSubstr("portico_local_replies_total{reason=\"other\"} 144\n"));
   EXPECT_THAT(text, HasSubstr("portico_protocol_errors_total{reason=\"other\"} 5\n"));
-  EXPECT_THAT(text, HasSubstr("portico_protocol_errors_total{reason=\"" + std::string(47, 'a') + "\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("portico_protocol_errors_total{reason=\"" + std::string(47, 'a') +
+                              "\"} 1\n"));
 }
 
 TEST_F(MetricsTest, ConnectionsAndStatus) {

@@ -39,13 +39,20 @@ std::optional<std::string> Parameter(const mg_request_info& info, const char* na
 
 std::string_view ReasonOf(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 503: return "Service Unavailable";
-    default: return "Error";
+    case 200:
+      return "OK";
+    case 202:
+      return "Accepted";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Error";
   }
 }
 
@@ -120,7 +127,8 @@ int CivetAdminServer::Answer(mg_connection* connection, const mg_request_info& i
       "HTTP/1.1 ", response.status, " ", std::string(ReasonOf(response.status)),
       "\r\nContent-Type: ", response.content_type, "\r\nContent-Length: ", response.body.size(),
       response.allow.empty() ? "" : "\r\nAllow: ", response.allow,
-      "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n");
+      "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: "
+      "close\r\n\r\n");
   mg_write(connection, head.data(), head.size());
   if (request.method != "HEAD") mg_write(connection, response.body.data(), response.body.size());
   return response.status;
@@ -129,8 +137,18 @@ int CivetAdminServer::Answer(mg_connection* connection, const mg_request_info& i
 absl::Status CivetAdminServer::Listen(const net::SocketAddress& address) {
   const std::string where = address.ToString();
   const std::array<const char*, 13> options = {
-      "listening_ports", where.c_str(), "num_threads", "4", "request_timeout_ms", "10000",
-      "enable_keep_alive", "no", "max_request_size", "8192", "linger_timeout_ms", "1000",
+      "listening_ports",
+      where.c_str(),
+      "num_threads",
+      "4",
+      "request_timeout_ms",
+      "10000",
+      "enable_keep_alive",
+      "no",
+      "max_request_size",
+      "8192",
+      "linger_timeout_ms",
+      "1000",
       nullptr,
   };
   mg_callbacks callbacks{};
@@ -151,10 +169,9 @@ absl::Status CivetAdminServer::Listen(const net::SocketAddress& address) {
   std::lock_guard lock(mutex_);
   context_ = mg_start2(&init, &error);
   if (context_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("admin address ", where, " cannot be listened on: ",
-                     text[0] == '\0' ? "no reason given" : text.data(),
-                     "; give another port, or 0 for a free one"));
+    return absl::UnavailableError(absl::StrCat("admin address ", where, " cannot be listened on: ",
+                                               text[0] == '\0' ? "no reason given" : text.data(),
+                                               "; give another port, or 0 for a free one"));
   }
   mg_server_port port{};
   if (mg_get_server_ports(context_, 1, &port) != 1) {
@@ -173,9 +190,9 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(
   const bool loopback =
       address.ip.is_v6() ? address.ip.ToString() == "::1" : address.ip.bytes()[0] == 127;
   if (!loopback) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("admin address ", address.ToString(),
-                     " is not loopback: the admin endpoint has no login, so give 127.0.0.1 or [::1]"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "admin address ", address.ToString(),
+        " is not loopback: the admin endpoint has no login, so give 127.0.0.1 or [::1]"));
   }
   collectables.push_back(std::make_shared<observe::ProcessCollector>());
   auto server = std::make_unique<CivetAdminServer>(hooks, std::move(collectables));

@@ -69,7 +69,8 @@ AdminResponse AdminPages::Answer(const AdminRequest& request) const {
                  "there are GET /ready, /live, /metrics, /config and POST /drain");
   }
   if (!reads) {
-    AdminResponse response = Error(405, "method_not_allowed", "this page is for reading: send a GET");
+    AdminResponse response =
+        Error(405, "method_not_allowed", "this page is for reading: send a GET");
     response.allow = "GET, HEAD";
     return response;
   }
@@ -119,12 +120,15 @@ AdminResponse AdminPages::Config(const AdminRequest& request) const {
   AdminResponse response;
   // The resources are put between the brackets as the text library writes them: a
   // hundred thousand of them are not parsed once more.
-  std::string head = nlohmann::json{
-      {"revision", snapshot->revision},
-      {"checksum", api::ToHex(snapshot->checksum)},
-      {"built_at", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixNanos(snapshot->built_at),
-                                    absl::UTCTimeZone())},
-  }.dump();
+  std::string head =
+      nlohmann::json{
+          {"revision", snapshot->revision},
+          {"checksum", api::ToHex(snapshot->checksum)},
+          {"built_at",
+           absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixNanos(snapshot->built_at),
+                            absl::UTCTimeZone())},
+      }
+          .dump();
   head.pop_back();
   response.body = head + ",\"resources\":[";
   bool first = true;

@@ -110,8 +110,8 @@ TEST_F(AdminPagesTest, ConfigCanBeFiltered) {
     size_t count;
   };
   const std::vector<Case> cases = {
-      {"Upstream", std::nullopt, 2}, {std::nullopt, "a", 2},  {"Upstream", "a", 1},
-      {"Upstream", "missing", 0},    {"Missing", "a", 0},     {"", "", 0},
+      {"Upstream", std::nullopt, 2}, {std::nullopt, "a", 2}, {"Upstream", "a", 1},
+      {"Upstream", "missing", 0},    {"Missing", "a", 0},    {"", "", 0},
   };
   for (const Case& c : cases) {
     AdminRequest request;
@@ -130,10 +130,10 @@ TEST_F(AdminPagesTest, MethodsAndPaths) {
     const char* allow;
   };
   const std::vector<Case> cases = {
-      {"HEAD", "/live", 200, ""},     {"GET", "/", 404, ""},
-      {"GET", "/ready/", 404, ""},    {"POST", "/other", 404, ""},
-      {"GET", "/drain", 405, "POST"}, {"HEAD", "/drain", 405, "POST"},
-      {"DELETE", "/drain", 405, "POST"}, {"POST", "/ready", 405, "GET, HEAD"},
+      {"HEAD", "/live", 200, ""},           {"GET", "/", 404, ""},
+      {"GET", "/ready/", 404, ""},          {"POST", "/other", 404, ""},
+      {"GET", "/drain", 405, "POST"},       {"HEAD", "/drain", 405, "POST"},
+      {"DELETE", "/drain", 405, "POST"},    {"POST", "/ready", 405, "GET, HEAD"},
       {"PUT", "/config", 405, "GET, HEAD"}, {"", "", 404, ""},
   };
   for (const Case& c : cases) {
@@ -217,7 +217,8 @@ TEST_F(AdminServerTest, AnswersOverHttp) {
   EXPECT_THAT(metrics, HasSubstr("test_things_total 3\n"));
   EXPECT_THAT(metrics, HasSubstr("process_resident_memory_bytes "));
   EXPECT_THAT(Request("GET /config?kind=Jwt%50rovider&name=a"), Not(HasSubstr("Upstream")));
-  EXPECT_THAT(Request("GET /config?name=" + std::string(600, 'x')), HasSubstr("\"resources\":[\n]"));
+  EXPECT_THAT(Request("GET /config?name=" + std::string(600, 'x')),
+              HasSubstr("\"resources\":[\n]"));
   const std::string head = Request("HEAD /live");
   EXPECT_THAT(head, HasSubstr("200 OK"));
   EXPECT_THAT(head, HasSubstr("Content-Length: 14\r\n"));

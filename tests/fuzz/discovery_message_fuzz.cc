@@ -1,5 +1,5 @@
-// What comes over the discovery stream, and what stands in the cache file: no crash, nothing is taken
-// that its checksum does not vouch for, and nothing disappears without a removal.
+// What comes over the discovery stream, and what stands in the cache file: no crash, nothing is
+// taken that its checksum does not vouch for, and nothing disappears without a removal.
 //
 // The first byte chooses; after it, for the stream, messages, each behind two bytes of length.
 #include <cstddef>
@@ -46,8 +46,8 @@ void FuzzStream(std::string_view input, bool repair) {
   ChangeSetAssembler assembler({.max_bytes = 1 << 16, .max_resources = 50});
   api::ResourceSet model = base;
   while (input.size() >= 2) {
-    const size_t size =
-        static_cast<uint8_t>(input[0]) | size_t{static_cast<uint8_t>(input[1])} << 8;
+    const size_t size = static_cast<uint8_t>(input[0]) | size_t{static_cast<uint8_t>(input[1])}
+                                                             << 8;
     discovery::v1::ServerMessage message;
     const std::string_view bytes = input.substr(2, size);
     input.remove_prefix(2 + bytes.size());
