@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import threading
 import time
 import unittest
@@ -105,7 +106,9 @@ class FleetTest(unittest.TestCase):
 
     def test_a_proxy_that_cannot_listen_rejects_and_serves_on(self):
         self.start()
-        taken = self.echo.rsplit(":", 1)[1]
+        other = socket.create_server(("127.0.0.1", 0))  # Without SO_REUSEPORT: nobody can join it.
+        self.addCleanup(other.close)
+        taken = other.getsockname()[1]
         done = self.apply(f"kind: Listener\nname: more\nspec: {{address: \"127.0.0.1:{taken}\"}}\n", check=False)
         self.assertEqual(done.returncode, 0, done.stderr)  # Only the proxies can know.
         rollout = self.fleet.ctl(self.control, "rollout", "--wait", "--timeout", "10s", check=False)

@@ -86,7 +86,7 @@ CellKey RateLimitPolicy::KeyOf(const Limit& limit, const snapshot::PolicyContext
 
 std::optional<snapshot::LocalReply> RateLimitPolicy::OnRequest(snapshot::PolicyContext& context) const {
   std::array<CellKey, kMaxLimits> keys;
-  std::array<const LimitRate*, kMaxLimits> rates;
+  std::array<const LimitRate*, kMaxLimits> rates{};
   std::array<GcraDecision, kMaxLimits> decisions;
   const size_t count = std::min(limits_.size(), kMaxLimits);
   // Which one refuses; the one to wait for longest.
