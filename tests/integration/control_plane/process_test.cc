@@ -134,6 +134,38 @@ TEST_F(ProcessTest, StopsOnSigtermWithExitCode0) {
   EXPECT_EQ(Wait(), 0) << ReadFile(Path("log"));
 }
 
+TEST_F(ProcessTest, MetricsAreCleanForPrometheus) {
+  StartAndConnect();
+  FakeProxy proxy(Channel(), "edge-1");
+  proxy.Connect();
+  // A push time is observed only if the proxy was there before.
+  while (operator_->Proxies().proxies_size() == 0) {
+  }
+  ASSERT_EQ(operator_->Apply({TestUpstream("a")}), 1u);
+  EXPECT_EQ(proxy.Take(), 1u);
+  ASSERT_EQ(operator_->Watch(1, 1).state(), v1::RolloutStatus::LIVE);
+  const std::string addresses = ReadFile(Path("addresses"));
+  std::string metrics = addresses.substr(addresses.find("metrics=") + 8);
+  metrics.pop_back();
+  const std::string command = "cd " + folder_ + " && curl -sSf http://" + metrics +
+                              "/metrics >metrics 2>metrics.log && promtool check metrics <metrics "
+                              ">metrics.log 2>&1";
+  EXPECT_EQ(system(command.c_str()), 0) << ReadFile(Path("metrics.log"));
+  const std::string text = ReadFile(Path("metrics"));
+  for (const char* line : {
+           "\nportico_control_revision 1\n",
+           "\nportico_control_connected_proxies 1\n",
+           "\nportico_control_proxies{state=\"current\"} 1\n",
+           "\nportico_control_proxies_at_revision{revision=\"1\"} 1\n",
+           "\nportico_control_push_seconds_count 1\n",
+           "\nportico_control_rejections_total 0\n",
+           "\nportico_control_applies_total{result=\"accepted\"} 1\n",
+           "\nportico_control_store_seconds_count{operation=\"commit\"} 1\n",
+       }) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST_F(ProcessTest, ASecondOneOnTheSameStoreIsRefused) {
   StartAndConnect();
   const pid_t first = child_;
