@@ -82,7 +82,7 @@ std::string ChangeSetAssembler::Check(uint64_t base_revision, const Chunk& chunk
 }
 
 void ChangeSetAssembler::Take(Chunk& chunk) {
-  Pending& pending = *pending_;
+  PendingChangeSet& pending = *pending_;
   for (discovery::v1::Upsert& upsert : *chunk.mutable_upserts()) {
     ++pending.upserts;
     pending.bytes += upsert.kind().size() + upsert.name().size() + upsert.content().size() +
@@ -115,7 +115,7 @@ void ChangeSetAssembler::Take(Chunk& chunk) {
 }
 
 AssemblyStep ChangeSetAssembler::Finish(const api::ResourceSet& base, const Chunk& chunk) {
-  Pending& pending = *pending_;
+  PendingChangeSet& pending = *pending_;
   AssemblyStep step;
   step.nonce = pending.nonce;
   step.revision = pending.revision;

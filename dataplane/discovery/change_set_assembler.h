@@ -36,6 +36,15 @@ struct AssemblyStep {
   std::vector<v1::Violation> violations;
 };
 
+// What has come of a set so far.
+struct PendingChangeSet {
+  uint64_t nonce = 0, revision = 0;
+  size_t bytes = 0, upserts = 0, removals = 0;
+  api::ResourceSet changed;               // Null values are removals.
+  std::vector<v1::Violation> violations;  // At most kMaxViolations.
+  bool too_large = false;
+};
+
 // Puts the change sets of one stream together. Nothing of a set shows before it is
 // whole. Nothing is removed but by a removal. Not thread-safe.
 class ChangeSetAssembler {
@@ -56,20 +65,12 @@ class ChangeSetAssembler {
                    discovery::v1::Chunk chunk);
 
  private:
-  struct Pending {
-    uint64_t nonce = 0, revision = 0;
-    size_t bytes = 0, upserts = 0, removals = 0;
-    api::ResourceSet changed;               // Null values are removals.
-    std::vector<v1::Violation> violations;  // At most kMaxViolations.
-    bool too_large = false;
-  };
-
   std::string Check(uint64_t base_revision, const discovery::v1::Chunk& chunk) const;
   void Take(discovery::v1::Chunk& chunk);
   AssemblyStep Finish(const api::ResourceSet& base, const discovery::v1::Chunk& chunk);
 
   const Limits limits_;
-  std::optional<Pending> pending_;
+  std::optional<PendingChangeSet> pending_;
   std::optional<uint64_t> given_up_;  // Nonce
 };
 
