@@ -118,7 +118,7 @@ TEST(AccessLogRing, GoesRound) {
 
 TEST(AccessLogRing, OneThreadWritesAnotherReads) {
   AccessLogRing ring(16384);
-  constexpr uint64_t kRecords = 50'000;
+  constexpr uint64_t kRecords = 20'000;
   std::atomic<bool> done{false};
   std::thread writer([&] {
     for (uint64_t i = 0; i < kRecords;) {
