@@ -1,13 +1,36 @@
 #include "dataplane/server/listener_table.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "dataplane/net/await.h"
 #include "dataplane/net/listen.h"
 
 namespace portico::server {
 namespace {
+
+// Whether somebody else listens there. The workers' sockets share their port
+// (SO_REUSEPORT), which would also share it with another process of this user that
+// does the same: each would get a part of the connections, and nobody would know.
+absl::Status CheckFree(const net::SocketAddress& address) {
+  sockaddr_storage storage = {};
+  const socklen_t length = address.ToSockaddr(storage);
+  const int fd = ::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return net::ErrnoStatus(errno, "socket");
+  // Leaves alone what is merely left over from closed connections.
+  const int one = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+  if (address.ip.is_v6()) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+  const bool taken = ::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0;
+  const int error = errno;
+  ::close(fd);
+  // Other errors come again, with a better message, when it is bound for good.
+  return taken && error == EADDRINUSE ? net::ErrnoStatus(error, "bind") : absl::OkStatus();
+}
 
 // One socket for each worker on the same port.
 absl::Status BindAll(const net::SocketAddress& wanted, size_t workers,
@@ -48,6 +71,14 @@ uint32_t ListenerTable::IdFor(const std::string& name) {
   return ids_.try_emplace(name, static_cast<uint32_t>(ids_.size())).first->second;
 }
 
+// A listener may take over the address of another one of ours.
+bool ListenerTable::HoldsPort(uint16_t port) const {
+  for (const auto& [name, bound] : bound_) {
+    if (bound.bound.port == port) return true;
+  }
+  return false;
+}
+
 bool ListenerTable::Prepare(const snapshot::Snapshot& snapshot, ListenerPlan& plan,
                             std::vector<v1::Violation>& violations) {
   std::map<std::string, Bound> gone = bound_;
@@ -62,8 +93,10 @@ bool ListenerTable::Prepare(const snapshot::Snapshot& snapshot, ListenerPlan& pl
     const auto before = bound_.find(entry->name);
     if (before != bound_.end() && before->second.wanted == wanted) {
       listener.bound = before->second.bound;
-    } else if (absl::Status status = BindAll(wanted, workers_, listener); !status.ok()) {
-      violations.push_back(BindViolation(entry->name, wanted, status));
+    } else {
+      absl::Status status = HoldsPort(wanted.port) ? absl::OkStatus() : CheckFree(wanted);
+      if (status.ok()) status = BindAll(wanted, workers_, listener);
+      if (!status.ok()) violations.push_back(BindViolation(entry->name, wanted, status));
     }
     plan.listeners.push_back(std::move(listener));
   }

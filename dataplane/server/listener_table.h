@@ -60,6 +60,7 @@ class ListenerTable {
     net::SocketAddress bound;
   };
   uint32_t IdFor(const std::string& name);
+  bool HoldsPort(uint16_t port) const;
 
   const size_t workers_;
   const std::map<std::string, net::SocketAddress> overrides_;

@@ -67,9 +67,9 @@ class ListenerTableTest : public testing::Test {
     for (const auto& listener : plan.listeners) EXPECT_TRUE(listener.sockets.empty());
     return violations;
   }
-  // A socket of somebody else's, who does not share.
-  net::SocketAddress Taken() {
-    kept_.push_back(*net::Listen(Address("127.0.0.1:0")));
+  // A socket of somebody else's, who shares or does not.
+  net::SocketAddress Taken(bool shares = false) {
+    kept_.push_back(*net::Listen(Address("127.0.0.1:0"), {.reuse_port = shares}));
     return *net::LocalAddress(kept_.back());
   }
 
@@ -152,6 +152,24 @@ TEST_F(ListenerTableTest, AnAddressThatIsNotToBeHadRefusesTheWhole) {
   const ListenerPlan next = Apply(table, {{"a", Address("127.0.0.1:0")}});
   EXPECT_TRUE(next.listeners[0].sockets.empty());
   EXPECT_TRUE(next.removed.empty());
+}
+
+TEST_F(ListenerTableTest, AnAddressIsNotSharedWithAnotherProcess) {
+  // As a second proxy on the same host would have it.
+  const net::SocketAddress taken = Taken(/*shares=*/true);
+  ListenerTable table(kWorkers, {});
+  const auto violations = Refused(table, {{"a", taken}});
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_NE(violations[0].reason().find("in use"), std::string::npos) << violations[0].reason();
+}
+
+TEST_F(ListenerTableTest, AListenerMayTakeOverTheAddressOfAnother) {
+  ListenerTable table(kWorkers, {});
+  const net::SocketAddress address = Apply(table, {{"a", Address("127.0.0.1:0")}}).listeners[0].bound;
+  const ListenerPlan second = Apply(table, {{"b", address}});
+  EXPECT_EQ(second.listeners[0].sockets.size(), kWorkers);
+  EXPECT_EQ(second.removed.size(), 1u);
+  EXPECT_EQ(table.Addresses()[0].first, "b");
 }
 
 TEST_F(ListenerTableTest, ADiscardedPlanLeavesNothingOpen) {
