@@ -1,0 +1,100 @@
+#include "dataplane/server/settings.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace portico::server {
+namespace {
+
+constexpr uint32_t kMaxWorkers = 1024;
+
+absl::Status Missing(const std::string& path, const char* flag) {
+  if (path.empty() || access(path.c_str(), R_OK) == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", path, ": cannot be read; name a file that this user may read"));
+}
+
+absl::Status CheckControlPlane(const Settings& settings) {
+  const bool any_tls =
+      !settings.tls_cert.empty() || !settings.tls_key.empty() || !settings.tls_ca.empty();
+  const bool all_tls =
+      !settings.tls_cert.empty() && !settings.tls_key.empty() && !settings.tls_ca.empty();
+  if (settings.insecure && any_tls) {
+    return absl::InvalidArgumentError(
+        "--insecure and --tls-... exclude each other; drop one of them");
+  }
+  if (!settings.insecure && !all_tls) {
+    return absl::InvalidArgumentError(
+        "--control-plane needs --tls-cert, --tls-key and --tls-ca, or --insecure on loopback");
+  }
+  if (!settings.cache_dir.empty() && settings.cache_key_file.empty() && settings.insecure) {
+    return absl::InvalidArgumentError(
+        "--cache-dir needs --cache-key-file, a file of 32 random bytes, when there is no TLS key to "
+        "derive one from");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckSettings(const Settings& settings) {
+  if (settings.config_file.empty() == settings.control_plane.empty()) {
+    return absl::InvalidArgumentError(
+        "give either --control-plane=HOST:PORT or --config=FILE; see --help");
+  }
+  if (settings.node_id.empty() || settings.node_id.size() > 128) {
+    return absl::InvalidArgumentError("--node-id must have 1 to 128 characters");
+  }
+  if (settings.workers < 1 || settings.workers > kMaxWorkers) {
+    return absl::InvalidArgumentError(absl::StrCat("--workers=", settings.workers,
+                                                   ": must be 1 to ", kMaxWorkers));
+  }
+  if (settings.drain_grace_nanos < 0 || settings.drain_timeout_nanos < 0) {
+    return absl::InvalidArgumentError("--drain-grace and --drain-timeout must not be negative");
+  }
+  if (settings.rate_limit_cells < 1024 || settings.rate_limit_cells > (uint64_t{1} << 28)) {
+    return absl::InvalidArgumentError(absl::StrCat("--rate-limit-cells=", settings.rate_limit_cells,
+                                                   ": must be 1024 to 268435456"));
+  }
+  for (const auto& [path, flag] :
+       {std::pair(settings.config_file, "config"), std::pair(settings.tls_cert, "tls-cert"),
+        std::pair(settings.tls_key, "tls-key"), std::pair(settings.tls_ca, "tls-ca"),
+        std::pair(settings.cache_key_file, "cache-key-file")}) {
+    if (absl::Status status = Missing(path, flag); !status.ok()) return status;
+  }
+  if (!settings.control_plane.empty()) return CheckControlPlane(settings);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
+    const char* flag, const std::vector<std::string>& entries) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& entry : entries) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, "=", entry, ": must be written NAME=VALUE"));
+    }
+    pairs[entry.substr(0, equals)] = entry.substr(equals + 1);
+  }
+  return pairs;
+}
+
+absl::StatusOr<std::map<std::string, net::SocketAddress>> ParseListenerAddresses(
+    const std::vector<std::string>& entries) {
+  auto pairs = ParsePairs("listener-address", entries);
+  if (!pairs.ok()) return pairs.status();
+  std::map<std::string, net::SocketAddress> addresses;
+  for (const auto& [name, text] : *pairs) {
+    auto address = net::SocketAddress::Parse(text);
+    if (!address.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--listener-address=", name, "=", text, ": ",
+                                                     address.status().message()));
+    }
+    addresses[name] = *address;
+  }
+  return addresses;
+}
+
+}  // namespace portico::server
