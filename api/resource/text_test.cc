@@ -249,6 +249,7 @@ TEST(ParseResources, ErrorsNameLineFieldValueAndFix) {
       {"just text", "test.yaml:1: a resource is a map"},
       {"a: [", "test.yaml:"},
       {"kind: !!binary x\nname: !mine y", "test.yaml:2: the tag \"!mine\" is not accepted"},
+      {"...\n,--\nkind: Plan", "test.yaml:2: no value can start here"},
       {"a: &a [*a]", "alias refers to what it is part of"},
   };
   for (const auto& c : kCases) EXPECT_THAT(ErrorOf(c.text), HasSubstr(c.error)) << c.text;

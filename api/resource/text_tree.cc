@@ -114,7 +114,12 @@ class YamlHandler final : public YAML::EventHandler {
  public:
   explicit YamlHandler(TreeBuilder& builder) : builder_(builder) {}
 
-  void OnDocumentStart(const YAML::Mark&) override { anchors_.clear(); }
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // A stray "," or "]" between documents is reported as an empty document again and again.
+    if (mark.pos == document_start_) builder_.Fail(Line(mark), "no value can start here; remove what stands here");
+    document_start_ = mark.pos;
+    anchors_.clear();
+  }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     Keep(anchor, builder_.Leaf(TextNode::Type::kNull, Line(mark), true, ""));
@@ -155,6 +160,7 @@ class YamlHandler final : public YAML::EventHandler {
   }
 
   TreeBuilder& builder_;
+  int document_start_ = -1;
   std::unordered_map<YAML::anchor_t, const TextNode*> anchors_;
 };
 
