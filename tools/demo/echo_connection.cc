@@ -216,8 +216,7 @@ void EchoConnection::Refill() {
 
 bool EchoConnection::Send() {
   while (sent_ < output_.size()) {
-    const ssize_t count =
-        send(fd_, output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL);
+    const ssize_t count = send(fd_, output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL);
     if (count >= 0) {
       sent_ += static_cast<size_t>(count);
     } else if (errno == EAGAIN) {

@@ -27,11 +27,11 @@ struct Wishes {
   bool reset = false;
 };
 
-absl::Status ReadNumber(absl::string_view name, absl::string_view value, uint64_t low, uint64_t high,
-                        uint64_t& out) {
+absl::Status ReadNumber(absl::string_view name, absl::string_view value, uint64_t low,
+                        uint64_t high, uint64_t& out) {
   if (!absl::SimpleAtoi(value, &out) || out < low || out > high) {
-    return absl::InvalidArgumentError(absl::StrCat("query parameter ", name,
-                                                   " must be a number from ", low, " to ", high));
+    return absl::InvalidArgumentError(
+        absl::StrCat("query parameter ", name, " must be a number from ", low, " to ", high));
   }
   return absl::OkStatus();
 }
@@ -69,17 +69,28 @@ absl::Status ReadWishes(absl::string_view query, Wishes& wishes) {
 
 absl::string_view ReasonPhrase(uint32_t status) {
   switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 204:
+      return "No Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 500:
+      return "Internal Server Error";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Status";
   }
 }
 

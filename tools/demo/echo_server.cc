@@ -84,8 +84,7 @@ absl::StatusOr<std::unique_ptr<EchoServer>> EchoServer::Create(const std::string
                                                                std::string name) {
   absl::StatusOr<SocketAddress> parsed = ReadAddress(address);
   if (!parsed.ok()) return parsed.status();
-  const int fd =
-      socket(parsed->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = socket(parsed->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));

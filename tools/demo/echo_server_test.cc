@@ -128,9 +128,9 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<Case>& info) { return info.param.name; });
 
 TEST_F(EchoServerTest, TellsWhatItReceived) {
-  const std::string answer = Ask(
-      "POST /users/42?close=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1\r\nx-two: 2\r\n"
-      "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n\xff!\r\n0\r\n\r\n");
+  const std::string answer =
+      Ask("POST /users/42?close=1 HTTP/1.1\r\nHost: a\r\nX-Two: 1\r\nx-two: 2\r\n"
+          "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n\xff!\r\n0\r\n\r\n");
   const auto json = nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n") + 4));
   EXPECT_EQ(json["service"], "users-1");
   EXPECT_EQ(json["method"], "POST");
@@ -151,8 +151,7 @@ TEST_F(EchoServerTest, LongBodiesAreCountedAndCut) {
 }
 
 TEST_F(EchoServerTest, StreamsMoreThanItsBuffers) {
-  const std::string answer =
-      Ask("GET /?bytes=5000000&close=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string answer = Ask("GET /?bytes=5000000&close=1 HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, 5000000u);
 }
 
@@ -173,8 +172,7 @@ TEST_F(EchoServerTest, StopAnswersWhatIsUnderWayAndClosesIdleConnections) {
 
 TEST(EchoServerCreateTest, RefusesBadAddresses) {
   for (const char* address : {"", "localhost:80", "127.0.0.1", "127.0.0.1:70000", "x:y"}) {
-    EXPECT_EQ(EchoServer::Create(address, "x").status().code(),
-              absl::StatusCode::kInvalidArgument)
+    EXPECT_EQ(EchoServer::Create(address, "x").status().code(), absl::StatusCode::kInvalidArgument)
         << address;
   }
 }

@@ -42,8 +42,8 @@ void RaiseFileLimit() {
 }
 
 int Main(int argc, char** argv) {
-  flags::ParseFlagsOrExit(argc, argv, {.name = "echo_service",
-                                       .usage = "Answers HTTP/1.1 requests with what it got."});
+  flags::ParseFlagsOrExit(
+      argc, argv, {.name = "echo_service", .usage = "Answers HTTP/1.1 requests with what it got."});
   const std::string name = absl::GetFlag(FLAGS_name);
   const std::string address_file = absl::GetFlag(FLAGS_address_file);
   const uint32_t thread_count = absl::GetFlag(FLAGS_threads);

@@ -48,8 +48,7 @@ std::string ExplainParseError(const CLI::ParseError& error, const CLI::App& app,
     }
     if (!extras.empty()) return absl::StrCat("unexpected argument \"", extras.front(), "\"");
   }
-  if (app.get_subcommands().empty() &&
-      dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+  if (app.get_subcommands().empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     for (const std::string& argument : arguments) {
       if (!argument.starts_with("-")) return absl::StrCat("unknown verb \"", argument, "\"");
     }

@@ -74,8 +74,9 @@ TEST(ArgumentsTest, EveryVerb) {
   EXPECT_TRUE(Parsed("hash-key --generate").generate);
   EXPECT_EQ(Parsed("completion zsh").shell, "zsh");
   const TokenOptions token =
-      Parsed("token --key-file k --claim a=1 --claim b=x=y --audience u --audience v --alg HS256 "
-             "--expires-in 15m --jwks --create-key")
+      Parsed(
+          "token --key-file k --claim a=1 --claim b=x=y --audience u --audience v --alg HS256 "
+          "--expires-in 15m --jwks --create-key")
           .token;
   EXPECT_THAT(token.claims, ElementsAre("a=1", "b=x=y"));
   EXPECT_THAT(token.audiences, ElementsAre("u", "v"));
@@ -117,23 +118,23 @@ TEST_P(MistakeTest, IsOneLineAndCodeTwo) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, MistakeTest,
-    testing::Values(
-        Mistake{"", "say what to do"}, Mistake{"aply -f x", "unknown verb \"aply\""},
-        Mistake{"--bogus list", "unknown flag --bogus"},
-        Mistake{"list --bogus", "unknown flag --bogus"}, Mistake{"apply", "--file"},
-        Mistake{"apply -f", "--file"}, Mistake{"list gizmos", "unknown kind \"gizmos\"; kinds are"},
-        Mistake{"get route", "name"}, Mistake{"get route a b", "At Most 1"},
-        Mistake{"delete route", "names"}, Mistake{"diff", "either -f or"},
-        Mistake{"diff -f x --output table 3 4", ""}, Mistake{"diff 0", "start at 1"},
-        Mistake{"rollback x", "revision = x"}, Mistake{"rollback 0", "start at 1"},
-        Mistake{"list --label x", "NAME=VALUE"}, Mistake{"list -o xml", "xml"},
-        Mistake{"fleet --timeout soon", "--timeout \"soon\""},
-        Mistake{"fleet --timeout 0s", "--timeout \"0s\""},
-        Mistake{"apply -f x --dry-run --wait", "exclude each other"},
-        Mistake{"token --key-file k --claim x", "NAME=VALUE"},
-        Mistake{"token --key-file k --alg none", "none"},
-        Mistake{"token --key-file k --expires-in never", "--expires-in"},
-        Mistake{"completion ksh", "ksh"}));
+    testing::Values(Mistake{"", "say what to do"}, Mistake{"aply -f x", "unknown verb \"aply\""},
+                    Mistake{"--bogus list", "unknown flag --bogus"},
+                    Mistake{"list --bogus", "unknown flag --bogus"}, Mistake{"apply", "--file"},
+                    Mistake{"apply -f", "--file"},
+                    Mistake{"list gizmos", "unknown kind \"gizmos\"; kinds are"},
+                    Mistake{"get route", "name"}, Mistake{"get route a b", "At Most 1"},
+                    Mistake{"delete route", "names"}, Mistake{"diff", "either -f or"},
+                    Mistake{"diff -f x --output table 3 4", ""}, Mistake{"diff 0", "start at 1"},
+                    Mistake{"rollback x", "revision = x"}, Mistake{"rollback 0", "start at 1"},
+                    Mistake{"list --label x", "NAME=VALUE"}, Mistake{"list -o xml", "xml"},
+                    Mistake{"fleet --timeout soon", "--timeout \"soon\""},
+                    Mistake{"fleet --timeout 0s", "--timeout \"0s\""},
+                    Mistake{"apply -f x --dry-run --wait", "exclude each other"},
+                    Mistake{"token --key-file k --claim x", "NAME=VALUE"},
+                    Mistake{"token --key-file k --alg none", "none"},
+                    Mistake{"token --key-file k --expires-in never", "--expires-in"},
+                    Mistake{"completion ksh", "ksh"}));
 
 TEST(ArgumentsTest, HelpAndVersion) {
   for (const char* line : {"--help", "-h", "apply --help", "--version"}) {
@@ -151,8 +152,8 @@ TEST(KindsTest, AnyCaseAndPlural) {
   for (const char* text : {"Route", "route", "routes", "ROUTES"}) {
     EXPECT_EQ(CanonicalKind(text), "Route") << text;
   }
-  for (const char* text : {"RateLimitPolicy", "rate-limit-policies", "rate_limit_policy",
-                           "ratelimitpolicies"}) {
+  for (const char* text :
+       {"RateLimitPolicy", "rate-limit-policies", "rate_limit_policy", "ratelimitpolicies"}) {
     EXPECT_EQ(CanonicalKind(text), "RateLimitPolicy") << text;
   }
   EXPECT_EQ(CanonicalKind("access-logs"), "AccessLog");

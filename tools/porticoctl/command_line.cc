@@ -36,11 +36,10 @@ void AddGlobal(CLI::App& app, Arguments& arguments, RawValues& raw) {
 }
 
 void AddFiles(CLI::App& command, Arguments& arguments, bool required) {
-  CLI::Option* files =
-      command
-          .add_option("-f,--file", arguments.files,
-                      "file, folder, or - for standard input; may be repeated")
-          ->option_text("PATH");
+  CLI::Option* files = command
+                           .add_option("-f,--file", arguments.files,
+                                       "file, folder, or - for standard input; may be repeated")
+                           ->option_text("PATH");
   if (required) files->required();
 }
 
@@ -58,8 +57,7 @@ void AddWhoAndWhy(CLI::App& command, ChangeOptions& change) {
 void AddWait(CLI::App& command, Arguments& arguments, bool& wait) {
   command.add_flag("--wait", wait, "wait until the revision is live on all proxies");
   command
-      .add_option("--min-proxies", arguments.min_proxies,
-                  "with --wait: and on at least that many")
+      .add_option("--min-proxies", arguments.min_proxies, "with --wait: and on at least that many")
       ->option_text("N");
 }
 
@@ -100,10 +98,7 @@ void AddReadingVerbs(CLI::App& app, Arguments& arguments, RawValues& raw) {
 
   CLI::App& get = AddVerb(app, arguments, Verb::kGet, "get", "show one resource");
   get.add_option("kind", raw.kind, "kind of resource")->required()->option_text("KIND");
-  get.add_option("name", arguments.names, "its name")
-      ->required()
-      ->expected(1)
-      ->option_text("NAME");
+  get.add_option("name", arguments.names, "its name")->required()->expected(1)->option_text("NAME");
   AddRevision(get, arguments);
   get.add_flag("--show-secrets", arguments.show_secrets, "do not replace secrets by (redacted)");
 

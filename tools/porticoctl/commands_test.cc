@@ -21,7 +21,8 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr char kRoute[] =
-    "kind: Route\nname: users\nspec:\n  match: {path: {prefix: /users}}\n  respond: {status: 200}\n";
+    "kind: Route\nname: users\nspec:\n  match: {path: {prefix: /users}}\n  respond: {status: "
+    "200}\n";
 
 class FakeConfig : public v1::ConfigService::Service {
  public:
@@ -133,7 +134,7 @@ class CommandsTest : public testing::Test {
       return std::string();
     };
     const int code = ctl::Run(absl::StrSplit(line, ' ', absl::SkipEmpty()), environment,
-                         absl::FromUnixSeconds(1000000), console);
+                              absl::FromUnixSeconds(1000000), console);
     out_ = out.str();
     err_ = err.str();
     return code;
@@ -173,8 +174,8 @@ TEST_F(CommandsTest, ViolationsAreShownWithTheirPlace) {
   violation.set_fix("do better");
   RpcStatus details;
   details.add_details()->PackFrom(error);
-  config_.apply_status = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "1 violation",
-                                      details.SerializeAsString());
+  config_.apply_status =
+      grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "1 violation", details.SerializeAsString());
   EXPECT_EQ(Do("apply -f -", kRoute), kExitRefused);
   EXPECT_THAT(err_, StartsWith("<stdin>:4: Route/users spec.match.path.prefix"));
   EXPECT_THAT(err_, HasSubstr("do better"));
@@ -194,7 +195,8 @@ TEST_F(CommandsTest, RefusalsWithoutDetailsAndBrokenDetails) {
 
 TEST_F(CommandsTest, WaitingEndsLiveRejectedOrLate) {
   EXPECT_EQ(Do("apply -f - --wait", kRoute), kExitOk);
-  EXPECT_THAT(out_, HasSubstr("revision 7: applied on 1 of 2 proxies, waiting for proxy-2 (has 6)"));
+  EXPECT_THAT(out_,
+              HasSubstr("revision 7: applied on 1 of 2 proxies, waiting for proxy-2 (has 6)"));
   EXPECT_THAT(out_, HasSubstr("revision 7 is live on 2 proxies\n"));
   fleet_.outcome = v1::RolloutStatus::REJECTED;
   EXPECT_EQ(Do("rollout --wait --revision 7"), kExitRollout);

@@ -12,8 +12,7 @@ absl::Duration TimeoutOf(const Arguments& arguments, absl::Duration fallback) {
   return arguments.connection.timeout.value_or(fallback);
 }
 
-std::optional<LoadedResources> LoadFiles(const Arguments& arguments, Console& console,
-                                         int& code) {
+std::optional<LoadedResources> LoadFiles(const Arguments& arguments, Console& console, int& code) {
   absl::StatusOr<std::vector<Source>> sources = ReadSources(arguments.files, console.in);
   if (!sources.ok()) {
     console.err << "porticoctl: " << sources.status().message() << "\n";
@@ -31,10 +30,14 @@ std::optional<LoadedResources> LoadFiles(const Arguments& arguments, Console& co
 
 std::string OperationName(v1::Change::Operation operation) {
   switch (operation) {
-    case v1::Change::CREATED: return "created";
-    case v1::Change::UPDATED: return "updated";
-    case v1::Change::DELETED: return "deleted";
-    default: return "changed";
+    case v1::Change::CREATED:
+      return "created";
+    case v1::Change::UPDATED:
+      return "updated";
+    case v1::Change::DELETED:
+      return "deleted";
+    default:
+      return "changed";
   }
 }
 

@@ -81,9 +81,8 @@ std::string PathFlags(const CLI::App& app, const std::vector<VerbWords>& verbs) 
 
 void AppendVerbCases(const std::vector<VerbWords>& verbs, std::string& script) {
   for (const VerbWords& verb : verbs) {
-    absl::StrAppend(&script, "    ", verb.name, ") words=\"",
-                    absl::StrJoin(verb.words, " "), "\"; flags=\"", NamesOf(verb.flags),
-                    "\" ;;\n");
+    absl::StrAppend(&script, "    ", verb.name, ") words=\"", absl::StrJoin(verb.words, " "),
+                    "\"; flags=\"", NamesOf(verb.flags), "\" ;;\n");
   }
 }
 
@@ -96,22 +95,29 @@ std::string Bash(const CLI::App& app, const std::vector<VerbWords>& verbs) {
       "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
       "  local verb= words= flags= word\n"
       "  case $previous in\n"
-      "    ", PathFlags(app, verbs), ") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+      "    ",
+      PathFlags(app, verbs),
+      ") COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
       "    -o|--output) COMPREPLY=($(compgen -W 'table json yaml' -- \"$current\")); return ;;\n"
       "    --alg) COMPREPLY=($(compgen -W 'ES256 RS256 HS256' -- \"$current\")); return ;;\n"
       "  esac\n"
       "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
       "    case $word in\n"
-      "      ", absl::StrJoin(names, "|"), ") verb=$word; break ;;\n"
+      "      ",
+      absl::StrJoin(names, "|"),
+      ") verb=$word; break ;;\n"
       "    esac\n"
       "  done\n"
       "  case $verb in\n"
-      "    '') words=\"", absl::StrJoin(names, " "), "\" ;;\n");
+      "    '') words=\"",
+      absl::StrJoin(names, " "), "\" ;;\n");
   AppendVerbCases(verbs, script);
   absl::StrAppend(&script,
                   "  esac\n"
                   "  if [[ $current == -* ]]; then\n"
-                  "    words=\"$flags ", NamesOf(FlagsOf(app)), "\"\n"
+                  "    words=\"$flags ",
+                  NamesOf(FlagsOf(app)),
+                  "\"\n"
                   "  fi\n"
                   "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
                   "}\n"
@@ -128,7 +134,10 @@ void AppendZshFlags(const std::vector<FlagWords>& flags, std::string& script) {
   for (const FlagWords& flag : flags) {
     for (const std::string& name : flag.names) {
       absl::StrAppend(&script, " \\\n      '*", name, "[", ZshText(flag.description), "]",
-                      flag.takes_path ? ":path:_files" : flag.takes_value ? ":value: " : "", "'");
+                      flag.takes_path    ? ":path:_files"
+                      : flag.takes_value ? ":value: "
+                                         : "",
+                      "'");
     }
   }
 }
@@ -146,17 +155,15 @@ std::string Zsh(const CLI::App& app, const std::vector<VerbWords>& verbs) {
   script +=
       "  )\n"
       "  local verb=${words[(r)(";
-  script += absl::StrJoin(verbs, "|", [](std::string* out, const VerbWords& verb) {
-    out->append(verb.name);
-  });
+  script += absl::StrJoin(verbs, "|",
+                          [](std::string* out, const VerbWords& verb) { out->append(verb.name); });
   script +=
       ")]}\n"
       "  case $verb in\n";
   for (const VerbWords& verb : verbs) {
-    absl::StrAppend(&script, "    ", verb.name, ") _arguments '*:argument:",
-                    verb.words.empty() ? " "
-                                       : absl::StrCat("(", absl::StrJoin(verb.words, " "), ")"),
-                    "'");
+    absl::StrAppend(
+        &script, "    ", verb.name, ") _arguments '*:argument:",
+        verb.words.empty() ? " " : absl::StrCat("(", absl::StrJoin(verb.words, " "), ")"), "'");
     AppendZshFlags(verb.flags, script);
     AppendZshFlags(FlagsOf(app), script);
     script += " ;;\n";
@@ -184,8 +191,11 @@ void AppendFishFlags(const std::vector<FlagWords>& flags, const std::string& con
         absl::StrAppend(&script, " -s ", name.substr(1));
       }
     }
-    absl::StrAppend(&script, flag.takes_path ? " -r -F" : flag.takes_value ? " -x" : "", " -d ",
-                    FishText(flag.description), "\n");
+    absl::StrAppend(&script,
+                    flag.takes_path    ? " -r -F"
+                    : flag.takes_value ? " -x"
+                                       : "",
+                    " -d ", FishText(flag.description), "\n");
   }
 }
 
@@ -196,8 +206,7 @@ std::string Fish(const CLI::App& app, const std::vector<VerbWords>& verbs) {
   for (const VerbWords& verb : verbs) {
     absl::StrAppend(&script, "complete -c porticoctl -n __fish_use_subcommand -a ", verb.name,
                     " -d ", FishText(verb.description), "\n");
-    const std::string condition =
-        absl::StrCat(" -n '__fish_seen_subcommand_from ", verb.name, "'");
+    const std::string condition = absl::StrCat(" -n '__fish_seen_subcommand_from ", verb.name, "'");
     if (!verb.words.empty()) {
       absl::StrAppend(&script, "complete -c porticoctl", condition, " -a '",
                       absl::StrJoin(verb.words, " "), "'\n");

@@ -59,12 +59,9 @@ std::vector<v1::Violation> ViolationsOf(const grpc::Status& status) {
 }
 
 Json ToJson(const v1::Violation& violation, const std::string& place) {
-  Json json = {{"kind", violation.resource().kind()},
-               {"name", violation.resource().name()},
-               {"field", violation.field()},
-               {"value", violation.value()},
-               {"reason", violation.reason()},
-               {"fix", violation.fix()}};
+  Json json = {{"kind", violation.resource().kind()}, {"name", violation.resource().name()},
+               {"field", violation.field()},          {"value", violation.value()},
+               {"reason", violation.reason()},        {"fix", violation.fix()}};
   if (!place.empty()) json["place"] = place;
   return json;
 }
@@ -114,8 +111,7 @@ absl::StatusOr<ControlPlane> Connect(const ConnectionOptions& options) {
 
 std::unique_ptr<grpc::ClientContext> MakeContext(absl::Duration timeout) {
   auto context = std::make_unique<grpc::ClientContext>();
-  context->set_deadline(
-      gpr_time_from_millis(absl::ToInt64Milliseconds(timeout), GPR_TIMESPAN));
+  context->set_deadline(gpr_time_from_millis(absl::ToInt64Milliseconds(timeout), GPR_TIMESPAN));
   return context;
 }
 
@@ -136,8 +132,8 @@ void PrintViolations(const std::vector<v1::Violation>& violations, const Locatio
   }
 }
 
-int ReportFailure(const grpc::Status& status, const std::string& server,
-                  const Locations& locations, OutputFormat format, Console& console) {
+int ReportFailure(const grpc::Status& status, const std::string& server, const Locations& locations,
+                  OutputFormat format, Console& console) {
   const std::string& message = status.error_message();
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:

@@ -37,8 +37,8 @@ std::unique_ptr<grpc::ClientContext> MakeContext(absl::Duration timeout);
 
 // Prints why a call failed and returns the exit code: violations one per line,
 // with their place in the texts where it is known.
-int ReportFailure(const grpc::Status& status, const std::string& server,
-                  const Locations& locations, OutputFormat format, Console& console);
+int ReportFailure(const grpc::Status& status, const std::string& server, const Locations& locations,
+                  OutputFormat format, Console& console);
 
 // Prints violations: in the table format to standard error, one per line, else
 // as an object {"violations": [...]} to standard output.

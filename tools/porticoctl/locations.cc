@@ -29,8 +29,8 @@ int LineOfKey(const YAML::Node& map, const std::string& key) {
 int LineOfField(YAML::Node node, const std::string& field) {
   int line = node.Mark().line;
   for (const absl::string_view step : absl::StrSplit(field, '.', absl::SkipEmpty())) {
-    const std::vector<std::string> parts = absl::StrSplit(step, absl::ByAnyChar("[]"),
-                                                          absl::SkipEmpty());
+    const std::vector<std::string> parts =
+        absl::StrSplit(step, absl::ByAnyChar("[]"), absl::SkipEmpty());
     for (size_t i = 0; i < parts.size(); ++i) {
       uint64_t index = 0;
       if (i == 0 && node.IsMap()) {

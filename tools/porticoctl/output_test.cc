@@ -21,9 +21,9 @@ TEST(TableTest, AlignsByCodePointsAndLeavesNoTrailingBlanks) {
 }
 
 TEST(YamlTest, ReadsBackAsTheSameStrings) {
-  const Json value = {{"plain", "abc/d.e-f"}, {"number", "42"},   {"word", "Yes"},
-                      {"colon", "a: b"},      {"dash", "- x"},    {"lines", "a\nb\t\"c\""},
-                      {"empty", ""},          {"unicode", "é"},   {"null", "~"},
+  const Json value = {{"plain", "abc/d.e-f"}, {"number", "42"},       {"word", "Yes"},
+                      {"colon", "a: b"},      {"dash", "- x"},        {"lines", "a\nb\t\"c\""},
+                      {"empty", ""},          {"unicode", "é"},       {"null", "~"},
                       {"list", {"1", "x"}},   {"none", Json::array()}};
   const std::string text = ToYamlText(value);
   const YAML::Node node = YAML::Load(text);
@@ -72,7 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
                     DiffCase{"Gone", "a\n", "", "- a\n"},
                     DiffCase{"Middle", "a\nb\nc\n", "a\nx\nc\n", "  a\n- b\n+ x\n  c\n"},
                     DiffCase{"Insert", "a\nc\n", "a\nb\nc\n", "  a\n+ b\n  c\n"},
-                    DiffCase{"FarApart", "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "x\n2\n3\n4\n5\n6\n7\n8\ny\n",
+                    DiffCase{"FarApart", "1\n2\n3\n4\n5\n6\n7\n8\n9\n",
+                             "x\n2\n3\n4\n5\n6\n7\n8\ny\n",
                              "- 1\n+ x\n  2\n  3\n  4\n  ...\n  6\n  7\n  8\n- 9\n+ y\n"}),
     [](const testing::TestParamInfo<DiffCase>& info) { return info.param.name; });
 

@@ -48,14 +48,10 @@ bool HasLabels(const v1::Resource& resource, const std::map<std::string, std::st
 }
 
 Json RevisionJson(const v1::RevisionInfo& info) {
-  return {{"revision", info.revision()},
-          {"created_at", FormatTime(info.created_at().seconds())},
-          {"author", info.author()},
-          {"message", info.message()},
-          {"peer", info.peer()},
-          {"created", info.created()},
-          {"updated", info.updated()},
-          {"deleted", info.deleted()},
+  return {{"revision", info.revision()}, {"created_at", FormatTime(info.created_at().seconds())},
+          {"author", info.author()},     {"message", info.message()},
+          {"peer", info.peer()},         {"created", info.created()},
+          {"updated", info.updated()},   {"deleted", info.deleted()},
           {"checksum", info.checksum()}};
 }
 

@@ -10,10 +10,14 @@ namespace {
 
 std::string StateName(v1::RolloutStatus::State state) {
   switch (state) {
-    case v1::RolloutStatus::IN_PROGRESS: return "in_progress";
-    case v1::RolloutStatus::LIVE: return "live";
-    case v1::RolloutStatus::REJECTED: return "rejected";
-    default: return "unknown";
+    case v1::RolloutStatus::IN_PROGRESS:
+      return "in_progress";
+    case v1::RolloutStatus::LIVE:
+      return "live";
+    case v1::RolloutStatus::REJECTED:
+      return "rejected";
+    default:
+      return "unknown";
   }
 }
 
@@ -22,19 +26,19 @@ Json ProxyJson(const v1::ProxyStatus& proxy) {
   for (const v1::Violation& violation : proxy.rejections()) {
     rejections.push_back(api::ToString(violation));
   }
-  return {{"node_id", proxy.node_id()},
-          {"labels", std::map<std::string, std::string>(proxy.labels().begin(),
-                                                        proxy.labels().end())},
-          {"build", proxy.build()},
-          {"connected", proxy.connected()},
-          {"address", proxy.address()},
-          {"received_revision", proxy.received_revision()},
-          {"applied_revision", proxy.applied_revision()},
-          {"rejected_revision", proxy.rejected_revision()},
-          {"rejections", std::move(rejections)},
-          {"applied_at", FormatTime(proxy.applied_at().seconds())},
-          {"behind_seconds", proxy.behind_for().seconds()},
-          {"last_seen", FormatTime(proxy.last_seen().seconds())}};
+  return {
+      {"node_id", proxy.node_id()},
+      {"labels", std::map<std::string, std::string>(proxy.labels().begin(), proxy.labels().end())},
+      {"build", proxy.build()},
+      {"connected", proxy.connected()},
+      {"address", proxy.address()},
+      {"received_revision", proxy.received_revision()},
+      {"applied_revision", proxy.applied_revision()},
+      {"rejected_revision", proxy.rejected_revision()},
+      {"rejections", std::move(rejections)},
+      {"applied_at", FormatTime(proxy.applied_at().seconds())},
+      {"behind_seconds", proxy.behind_for().seconds()},
+      {"last_seen", FormatTime(proxy.last_seen().seconds())}};
 }
 
 Json StatusJson(const v1::RolloutStatus& status) {
@@ -55,12 +59,12 @@ std::string Proxies(uint32_t count) {
 std::string Progress(const v1::RolloutStatus& status) {
   std::vector<std::string> waiting;
   for (const v1::ProxyStatus& proxy : status.waiting()) {
-    waiting.push_back(
-        absl::StrCat(proxy.node_id(), proxy.connected() ? " (has " : " (not connected, has ",
-                     proxy.applied_revision(), ")"));
+    waiting.push_back(absl::StrCat(proxy.node_id(),
+                                   proxy.connected() ? " (has " : " (not connected, has ",
+                                   proxy.applied_revision(), ")"));
   }
-  std::string text = absl::StrCat("revision ", status.revision(), ": applied on ",
-                                  status.applied(), " of ", Proxies(status.connected()));
+  std::string text = absl::StrCat("revision ", status.revision(), ": applied on ", status.applied(),
+                                  " of ", Proxies(status.connected()));
   if (!waiting.empty()) {
     absl::StrAppend(&text, ", waiting for ", absl::StrJoin(waiting, ", "));
   }
@@ -73,9 +77,8 @@ void PrintRejections(const v1::RolloutStatus& status, std::ostream& err) {
     for (const v1::Violation& violation : proxy.rejections()) {
       err << proxy.node_id() << ": " << api::ToString(violation) << "\n";
     }
-    err << "porticoctl: " << proxy.node_id() << " rejected revision "
-        << proxy.rejected_revision() << " and keeps serving revision " << proxy.applied_revision()
-        << "\n";
+    err << "porticoctl: " << proxy.node_id() << " rejected revision " << proxy.rejected_revision()
+        << " and keeps serving revision " << proxy.applied_revision() << "\n";
   }
 }
 
@@ -175,8 +178,8 @@ int RunFleet(const Arguments& arguments, ControlPlane& control_plane, Console& c
           format, console.out);
     return kExitOk;
   }
-  Table table({"PROXY", "CONNECTED", "APPLIED", "RECEIVED", "REJECTED", "BEHIND",
-               "LAST SEEN (UTC)", "ADDRESS", "BUILD"});
+  Table table({"PROXY", "CONNECTED", "APPLIED", "RECEIVED", "REJECTED", "BEHIND", "LAST SEEN (UTC)",
+               "ADDRESS", "BUILD"});
   for (const v1::ProxyStatus& proxy : response.proxies()) {
     table.AddRow({proxy.node_id(), proxy.connected() ? "yes" : "no",
                   absl::StrCat(proxy.applied_revision()), absl::StrCat(proxy.received_revision()),

@@ -12,16 +12,26 @@ int RunOnline(const Arguments& arguments, Console& console) {
     return kExitUsage;
   }
   switch (arguments.verb) {
-    case Verb::kApply: return RunApply(arguments, *control_plane, console);
-    case Verb::kDelete: return RunDelete(arguments, *control_plane, console);
-    case Verb::kRollback: return RunRollback(arguments, *control_plane, console);
-    case Verb::kDiff: return RunDiff(arguments, *control_plane, console);
-    case Verb::kGet: return RunGet(arguments, *control_plane, console);
-    case Verb::kList: return RunList(arguments, *control_plane, console);
-    case Verb::kHistory: return RunHistory(arguments, *control_plane, console);
-    case Verb::kRollout: return RunRollout(arguments, *control_plane, console);
-    case Verb::kFleet: return RunFleet(arguments, *control_plane, console);
-    default: return kExitUsage;
+    case Verb::kApply:
+      return RunApply(arguments, *control_plane, console);
+    case Verb::kDelete:
+      return RunDelete(arguments, *control_plane, console);
+    case Verb::kRollback:
+      return RunRollback(arguments, *control_plane, console);
+    case Verb::kDiff:
+      return RunDiff(arguments, *control_plane, console);
+    case Verb::kGet:
+      return RunGet(arguments, *control_plane, console);
+    case Verb::kList:
+      return RunList(arguments, *control_plane, console);
+    case Verb::kHistory:
+      return RunHistory(arguments, *control_plane, console);
+    case Verb::kRollout:
+      return RunRollout(arguments, *control_plane, console);
+    case Verb::kFleet:
+      return RunFleet(arguments, *control_plane, console);
+    default:
+      return kExitUsage;
   }
 }
 
@@ -38,11 +48,16 @@ int Run(std::vector<std::string> arguments, const Environment& environment, absl
   }
   const Arguments& known = std::get<Arguments>(parsed);
   switch (known.verb) {
-    case Verb::kValidate: return RunValidate(known, console);
-    case Verb::kHashKey: return RunHashKey(known, console);
-    case Verb::kToken: return RunToken(known, now, console);
-    case Verb::kCompletion: return RunCompletion(known, console);
-    default: return RunOnline(known, console);
+    case Verb::kValidate:
+      return RunValidate(known, console);
+    case Verb::kHashKey:
+      return RunHashKey(known, console);
+    case Verb::kToken:
+      return RunToken(known, now, console);
+    case Verb::kCompletion:
+      return RunCompletion(known, console);
+    default:
+      return RunOnline(known, console);
   }
 }
 

@@ -84,8 +84,8 @@ TEST_F(SourcesTest, RefusesTheSameResourceTwice) {
 }
 
 TEST_F(SourcesTest, CollectsTheMistakesOfAllFiles) {
-  const auto loaded = LoadResources({{"a.yaml", "kind: Gizmo\nname: x\nspec: {}\n"},
-                                     {"b.yaml", "kind: [\n"}});
+  const auto loaded =
+      LoadResources({{"a.yaml", "kind: Gizmo\nname: x\nspec: {}\n"}, {"b.yaml", "kind: [\n"}});
   const std::string text(loaded.status().message());
   EXPECT_THAT(text, HasSubstr("a.yaml"));
   EXPECT_THAT(text, HasSubstr("b.yaml"));
@@ -106,20 +106,16 @@ TEST_P(LocationsTest, FindsTheLine) {
   EXPECT_EQ(locations.Find({GetParam().kind, GetParam().name}, GetParam().field), GetParam().found);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LocationsTest,
-                         testing::Values(Place{"Route", "users", "", "r.yaml:1"},
-                                         Place{"Route", "users", "name", "r.yaml:2"},
-                                         Place{"Route", "users", "spec.match.path.prefix",
-                                               "r.yaml:5"},
-                                         Place{"Route", "users", "spec.match.path.regex",
-                                               "r.yaml:5"},
-                                         Place{"Route", "users", "spec.upstreams[1].name",
-                                               "r.yaml:8"},
-                                         Place{"Route", "users", "spec.upstreams[7].name",
-                                               "r.yaml:6"},
-                                         Place{"Upstream", "users", "spec.endpoints[0].address",
-                                               "r.yaml:14"},
-                                         Place{"Upstream", "nobody", "spec", ""}));
+INSTANTIATE_TEST_SUITE_P(
+    All, LocationsTest,
+    testing::Values(Place{"Route", "users", "", "r.yaml:1"},
+                    Place{"Route", "users", "name", "r.yaml:2"},
+                    Place{"Route", "users", "spec.match.path.prefix", "r.yaml:5"},
+                    Place{"Route", "users", "spec.match.path.regex", "r.yaml:5"},
+                    Place{"Route", "users", "spec.upstreams[1].name", "r.yaml:8"},
+                    Place{"Route", "users", "spec.upstreams[7].name", "r.yaml:6"},
+                    Place{"Upstream", "users", "spec.endpoints[0].address", "r.yaml:14"},
+                    Place{"Upstream", "nobody", "spec", ""}));
 
 }  // namespace
 }  // namespace portico::ctl

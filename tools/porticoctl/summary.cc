@@ -16,19 +16,24 @@ std::string Count(int count, const char* what) {
 
 std::string Path(const v1::PathMatch& path) {
   switch (path.kind_case()) {
-    case v1::PathMatch::kExact: return absl::StrCat("=", path.exact());
+    case v1::PathMatch::kExact:
+      return absl::StrCat("=", path.exact());
     case v1::PathMatch::kPrefix:
       return absl::StrCat(path.prefix(), path.prefix().ends_with("/") ? "*" : "/*");
-    case v1::PathMatch::kTemplate: return path.template_();
-    case v1::PathMatch::kRegex: return absl::StrCat("~", path.regex());
-    case v1::PathMatch::KIND_NOT_SET: break;
+    case v1::PathMatch::kTemplate:
+      return path.template_();
+    case v1::PathMatch::kRegex:
+      return absl::StrCat("~", path.regex());
+    case v1::PathMatch::KIND_NOT_SET:
+      break;
   }
   return "?";
 }
 
 std::string Describe(const v1::Route& route) {
   std::vector<std::string> parts;
-  if (!route.match().methods().empty()) parts.push_back(absl::StrJoin(route.match().methods(), ","));
+  if (!route.match().methods().empty())
+    parts.push_back(absl::StrJoin(route.match().methods(), ","));
   if (!route.match().hosts().empty()) parts.push_back(absl::StrJoin(route.match().hosts(), ","));
   parts.push_back(Path(route.match().path()));
   parts.push_back("->");
@@ -53,12 +58,23 @@ std::string Describe(const v1::RateLimitPolicy& policy) {
   std::vector<std::string> parts;
   for (const v1::RateLimitKey& key : policy.key()) {
     switch (key.part_case()) {
-      case v1::RateLimitKey::kClientAddress: parts.push_back("client_address"); break;
-      case v1::RateLimitKey::kConsumer: parts.push_back("consumer"); break;
-      case v1::RateLimitKey::kRoute: parts.push_back("route"); break;
-      case v1::RateLimitKey::kHeader: parts.push_back(absl::StrCat("header ", key.header())); break;
-      case v1::RateLimitKey::kClaim: parts.push_back(absl::StrCat("claim ", key.claim())); break;
-      case v1::RateLimitKey::PART_NOT_SET: break;
+      case v1::RateLimitKey::kClientAddress:
+        parts.push_back("client_address");
+        break;
+      case v1::RateLimitKey::kConsumer:
+        parts.push_back("consumer");
+        break;
+      case v1::RateLimitKey::kRoute:
+        parts.push_back("route");
+        break;
+      case v1::RateLimitKey::kHeader:
+        parts.push_back(absl::StrCat("header ", key.header()));
+        break;
+      case v1::RateLimitKey::kClaim:
+        parts.push_back(absl::StrCat("claim ", key.claim()));
+        break;
+      case v1::RateLimitKey::PART_NOT_SET:
+        break;
     }
   }
   return absl::StrCat(Describe(policy.rate()), " by ", absl::StrJoin(parts, "+"));
@@ -74,13 +90,20 @@ std::string Describe(const v1::Consumer& consumer) {
 
 std::string Summary(const v1::Resource& resource) {
   switch (resource.spec_case()) {
-    case v1::Resource::kListener: return resource.listener().address();
-    case v1::Resource::kRoute: return Describe(resource.route());
-    case v1::Resource::kUpstream: return Count(resource.upstream().endpoints_size(), "endpoint");
-    case v1::Resource::kJwtProvider: return resource.jwt_provider().issuer();
-    case v1::Resource::kConsumer: return Describe(resource.consumer());
-    case v1::Resource::kPlan: return Count(resource.plan().rate_limits_size(), "rate");
-    case v1::Resource::kRateLimitPolicy: return Describe(resource.rate_limit_policy());
+    case v1::Resource::kListener:
+      return resource.listener().address();
+    case v1::Resource::kRoute:
+      return Describe(resource.route());
+    case v1::Resource::kUpstream:
+      return Count(resource.upstream().endpoints_size(), "endpoint");
+    case v1::Resource::kJwtProvider:
+      return resource.jwt_provider().issuer();
+    case v1::Resource::kConsumer:
+      return Describe(resource.consumer());
+    case v1::Resource::kPlan:
+      return Count(resource.plan().rate_limits_size(), "rate");
+    case v1::Resource::kRateLimitPolicy:
+      return Describe(resource.rate_limit_policy());
     case v1::Resource::kHeaderTransform: {
       const v1::HeaderTransform& t = resource.header_transform();
       const auto edits = [](const v1::HeaderEdits& e) {
@@ -88,8 +111,10 @@ std::string Summary(const v1::Resource& resource) {
       };
       return Count(edits(t.request()) + edits(t.response()), "edit");
     }
-    case v1::Resource::kAccessLog: return resource.access_log().path();
-    case v1::Resource::SPEC_NOT_SET: break;
+    case v1::Resource::kAccessLog:
+      return resource.access_log().path();
+    case v1::Resource::SPEC_NOT_SET:
+      break;
   }
   return "";
 }

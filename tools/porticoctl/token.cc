@@ -13,8 +13,8 @@ namespace {
 absl::StatusOr<std::unique_ptr<TokenKey>> OpenKey(const TokenOptions& options) {
   absl::StatusOr<std::unique_ptr<TokenKey>> key = TokenKey::Load(options.key_file);
   if (key.status().code() == absl::StatusCode::kNotFound && options.create_key) {
-    const absl::Status created = TokenKey::Create(
-        options.key_file, options.algorithm.empty() ? "ES256" : options.algorithm);
+    const absl::Status created =
+        TokenKey::Create(options.key_file, options.algorithm.empty() ? "ES256" : options.algorithm);
     if (!created.ok()) return created;
     key = TokenKey::Load(options.key_file);
   }
@@ -76,9 +76,9 @@ int RunToken(const Arguments& arguments, absl::Time now, Console& console) {
     return kExitOk;
   }
   const int64_t expires = absl::ToUnixSeconds(now + options.expires_in);
-  const std::string input = absl::StrCat(
-      Encode({{"alg", (*key)->algorithm()}, {"typ", "JWT"}, {"kid", kid}}), ".",
-      Encode(Claims(options, absl::ToUnixSeconds(now), expires)));
+  const std::string input =
+      absl::StrCat(Encode({{"alg", (*key)->algorithm()}, {"typ", "JWT"}, {"kid", kid}}), ".",
+                   Encode(Claims(options, absl::ToUnixSeconds(now), expires)));
   const absl::StatusOr<std::string> signature = (*key)->Sign(input);
   if (!signature.ok()) {
     console.err << "porticoctl: " << signature.status().message() << "\n";

@@ -56,8 +56,8 @@ bool Verify(const nlohmann::json& jwk, const std::string& input, const std::stri
   if (jwk["kty"] == "RSA") {
     bssl::UniquePtr<RSA> key(RSA_new());
     RSA_set0_key(key.get(), Number(jwk["n"]).release(), Number(jwk["e"]).release(), nullptr);
-    return RSA_verify(NID_sha256, Bytes(digest), digest.size(), Bytes(signature),
-                      signature.size(), key.get()) == 1;
+    return RSA_verify(NID_sha256, Bytes(digest), digest.size(), Bytes(signature), signature.size(),
+                      key.get()) == 1;
   }
   std::string secret;
   EXPECT_TRUE(absl::WebSafeBase64Unescape(jwk["k"].get<std::string>(), &secret));
@@ -103,9 +103,9 @@ TEST(TokenKeyFileTest, NeverOverwrites) {
 
 TEST(TokenKeyFileTest, RefusesWhatIsNoKey) {
   EXPECT_EQ(TokenKey::Load(FreshPath("none")).status().code(), absl::StatusCode::kNotFound);
-  for (const char* text :
-       {"", "c2hvcnQ", "not base64!", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        "-----BEGIN CERTIFICATE-----"}) {
+  for (const char* text : {"", "c2hvcnQ", "not base64!",
+                           "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                           "-----BEGIN CERTIFICATE-----"}) {
     const std::string path = FreshPath("bad");
     std::ofstream(path) << text;
     EXPECT_EQ(TokenKey::Load(path).status().code(), absl::StatusCode::kInvalidArgument) << text;

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import urllib.request
 
 from processes import Process, QuickstartError, stop_all, wait_for
 
@@ -115,9 +116,19 @@ class Stack:
             environment[f"PORTICO_ADMIN_{number}"] = host
             environment[f"PORTICO_ADMIN_PORT_{number}"] = str(port)
         haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        self._add("haproxy", [haproxy, "-db", "-f", os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")],
+        process = self._add("haproxy", [haproxy, "-db", "-f", os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")],
                   environment=environment, pass_fds=(listener.fileno(),))
         listener.close()
+        wait_for(lambda: self._balances(process), f"HAProxy serving (log: {process.log})")
+
+    def _balances(self, process):
+        if not process.alive():
+            raise QuickstartError(f"HAProxy ended at once; see {process.log}:\n{process.tail()}")
+        try:
+            with urllib.request.urlopen(f"http://{self.gateway}/healthz", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
 
     def start_prometheus(self):
         for name in ("prometheus.yml", "portico.rules.yml"):

@@ -46,11 +46,17 @@ class Tour:
         if show:
             print(f"  $ {line}")
         done = subprocess.run(["bash", "-c", 'source "$0" && eval "$1"', self.stack.path("env"), line],
-                              capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout + done.stderr
+                              capture_output=True, timeout=60, check=False)
+        # Not text=True, which would turn the line ends of HTTP into others.
+        return (done.stdout + done.stderr).decode(errors="replace")
 
     def curl(self, line):
         return Answer(self.shell(line))
+
+    def curls(self, line):
+        """Several answers of one line, as for a [1-4] in its URL."""
+        parts = re.split(r"(?=HTTP/1\.1 \d{3} )", self.shell(line))
+        return [Answer(part) for part in parts if part.startswith("HTTP/")]
 
     def record(self, step, expected, seen, passed):
         self.results.append((step, expected, seen, passed))
@@ -74,8 +80,8 @@ class Tour:
     def table(self):
         rows = [("step", "expected", "seen", "")]
         for step, expected, seen, passed in self.results:
-            rows.append((step, expected, " ".join(seen.split()), "ok" if passed else "FAILED"))
-        widths = [min(max(len(row[i]) for row in rows), 70) for i in range(4)]
+            rows.append((step, expected, shorten(seen, 80), "ok" if passed else "FAILED"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(lines)
@@ -93,17 +99,15 @@ class Requests:
         self.tour = tour
 
     def with_token(self):
-        output = self.tour.shell(
-            f'curl -s --interface {CLIENT} -H "Authorization: Bearer $TOKEN" '
+        answers = self.tour.curls(
+            f'curl -si --interface {CLIENT} -H "Authorization: Bearer $TOKEN" '
             '"http://$GATEWAY_HTTP/users/42?n=[1-4]"')
-        # curl prints a line before each answer of a range.
-        answers = [json.loads(part.partition("\n")[2]) for part in output.split("--_curl_--")[1:]]
-        services = [answer["service"] for answer in answers]
+        services = [answer.json().get("service", f"({answer.status})") for answer in answers]
         self.tour.record("GET /users/42 with a token", "200, users-1 and users-2 in turn",
                          ", ".join(services),
                          len(services) == 4 and set(services) == {"users-1", "users-2"}
                          and services[0] != services[1] and services[:2] == services[2:])
-        headers = answers[0]["headers"] if answers else {}
+        headers = answers[0].json().get("headers", {}) if answers else {}
         self.tour.record("x-request-id at the upstream", "there", headers.get("x-request-id", "(none)"),
                          bool(headers.get("x-request-id")))
         forwarded = headers.get("x-forwarded-for", "(none)")
@@ -137,8 +141,7 @@ class Requests:
                          wrong.status == 401)
 
     def over_the_limit(self):
-        output = self.tour.shell(self.LIMITED)
-        answers = [Answer(part.partition("\n")[2]) for part in output.split("--_curl_--")[1:]]
+        answers = self.tour.curls(self.LIMITED)
         statuses = [answer.status for answer in answers]
         refused = next((answer for answer in answers if answer.status == 429), None)
         names = ("retry-after", "ratelimit", "ratelimit-policy")
@@ -151,7 +154,7 @@ class Requests:
 
     def unknown_path(self):
         answer = self.tour.curl('curl -si "http://$GATEWAY_HTTP/nothing/here"')
-        self.tour.record("unknown path", "404 route_not_found", f"{answer.status} {answer.reason()}",
+        self.tour.record("unknown path", "404 and a reason", f"{answer.status} {answer.reason()}",
                          answer.status == 404 and bool(answer.reason()))
 
     def by_method(self):
@@ -172,31 +175,35 @@ class Requests:
 
     def prometheus(self):
         revision = current_revision(self.tour.stack)
+        wanted = [revision] * len(PROXIES)
+        values = self._wait_for_samples("portico_config_revision", lambda found: found == wanted)
+        self.tour.record("Prometheus: portico_config_revision", f"{revision} on both proxies",
+                         ", ".join(f"{value:.0f}" for value in values), values == wanted)
+        requests = self._wait_for_samples("sum(portico_requests_total)", lambda found: found and found[0] > 0)
+        self.tour.record("Prometheus: requests", "> 0", f"{requests[0]:.0f}", requests[0] > 0)
+        # The control plane was away: it is up again after the next scrape.
+        targets = self._wait_for_samples("up", lambda found: found == [1.0] * 3)
+        self.tour.record("Prometheus: targets", "3 up", f"{sum(targets):.0f} up", targets == [1.0] * 3)
 
-        def both():
-            text = self.tour.shell(
-                "curl -sG \"http://$PROMETHEUS/api/v1/query\" "
-                "--data-urlencode 'query=portico_config_revision'", show=False)
+    def _wait_for_samples(self, query, wanted):
+        """The values of an instant query, once they are as wanted."""
+        line = f"curl -sG \"http://$PROMETHEUS/api/v1/query\" --data-urlencode 'query={query}'"
+        print(f"  $ {line}")
+
+        def samples():
             try:
-                found = json.loads(text)["data"]["result"]
+                result = json.loads(self.tour.shell(line, show=False))["data"]["result"]
             except (ValueError, KeyError):
                 return None
-            values = {item["metric"]["instance"]: int(float(item["value"][1])) for item in found}
-            return values if list(values.values()) == [revision] * len(PROXIES) else None
+            values = [float(sample["value"][1]) for sample in result]
+            return values if wanted(values) else None
 
-        print("  $ curl -sG \"http://$PROMETHEUS/api/v1/query\" "
-              "--data-urlencode 'query=portico_config_revision'")
-        values = wait_for(both, f"revision {revision} of both proxies in Prometheus", 30)
-        self.tour.record("Prometheus: portico_config_revision", f"{revision} on both proxies",
-                         ", ".join(f"{instance} {value}" for instance, value in sorted(values.items())), True)
-        text = self.tour.shell("curl -sG \"http://$PROMETHEUS/api/v1/query\" "
-                               "--data-urlencode 'query=sum(portico_requests_total)'")
-        total = float(json.loads(text)["data"]["result"][0]["value"][1])
-        up = json.loads(self.tour.shell(
-            "curl -sG \"http://$PROMETHEUS/api/v1/query\" --data-urlencode 'query=sum(up)'"))
-        targets = int(float(up["data"]["result"][0]["value"][1]))
-        self.tour.record("Prometheus: requests, targets up", "> 0, 3", f"{total:.0f}, {targets}",
-                         total > 0 and targets == 3)
+        return wait_for(samples, f"the wanted answer to {query} from Prometheus", 30)
+
+
+def shorten(text, width):
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[:width - 3] + "..."
 
 
 def current_revision(stack):
