@@ -32,7 +32,7 @@ def configuration(echo, routes, changeable):
     yield f"kind: Upstream\nname: echo\nspec: {{endpoints: [{{address: \"{echo}\"}}]}}\n"
     for i in range(changeable):
         yield (f"kind: Route\nname: push-{i}\nspec: {{match: {{path: {{exact: /push/{i}}}}}, "
-               f"respond: {{status: 200, body: \"first\"}}}}\n")
+               f"respond: {{status: 200, body: \"first\\n\"}}}}\n")
     for i in range(routes - changeable):
         kind = ("prefix", "exact", "template")[i % 3]
         path = f"/team-{i % 97}/service-{i}" + ("/{id}" if kind == "template" else "")
