@@ -50,7 +50,8 @@ absl::StatusOr<IpAddress> ParseIpAddress(std::string_view text) {
 }
 
 absl::StatusOr<SocketAddress> ParseSocketAddress(std::string_view text) {
-  constexpr char kFix[] = "write an IP address and a port like \"10.0.0.7:8080\" or \"[fd00::7]:8080\"";
+  constexpr char kFix[] =
+      "write an IP address and a port like \"10.0.0.7:8080\" or \"[fd00::7]:8080\"";
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) {
     return absl::InvalidArgumentError(absl::StrCat("has no port; ", kFix));
@@ -71,7 +72,8 @@ absl::StatusOr<SocketAddress> ParseSocketAddress(std::string_view text) {
   }
   const std::optional<int> port = ParseDecimal(text.substr(colon + 1), 5);
   if (!port || *port > 65535) {
-    return absl::InvalidArgumentError("has a port that is not a number from 0 to 65535; correct it");
+    return absl::InvalidArgumentError(
+        "has a port that is not a number from 0 to 65535; correct it");
   }
   return SocketAddress{*ip, static_cast<uint16_t>(*port)};
 }
@@ -85,8 +87,8 @@ absl::StatusOr<Cidr> ParseCidr(std::string_view text) {
   }
   const int longest = ip->v6 ? 128 : 32;
   if (slash == std::string_view::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("has no prefix length; write \"", Absl(text), "/", longest, "\" for the one address"));
+    return absl::InvalidArgumentError(absl::StrCat("has no prefix length; write \"", Absl(text),
+                                                   "/", longest, "\" for the one address"));
   }
   const std::optional<int> length = ParseDecimal(text.substr(slash + 1), 3);
   if (!length || *length > longest) {

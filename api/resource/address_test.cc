@@ -6,7 +6,8 @@ namespace portico::api {
 namespace {
 
 TEST(ParseSocketAddress, RoundTrips) {
-  for (const char* text : {"10.0.0.7:8080", "0.0.0.0:0", "[fd00::7]:8080", "[::]:65535", "[::1]:1"}) {
+  for (const char* text :
+       {"10.0.0.7:8080", "0.0.0.0:0", "[fd00::7]:8080", "[::]:65535", "[::1]:1"}) {
     absl::StatusOr<SocketAddress> address = ParseSocketAddress(text);
     ASSERT_TRUE(address.ok()) << text << ": " << address.status();
     EXPECT_EQ(ToString(*address), text);
@@ -14,11 +15,27 @@ TEST(ParseSocketAddress, RoundTrips) {
 }
 
 TEST(ParseSocketAddress, Refuses) {
-  for (const char* text :
-       {"", ":", ":80", "10.0.0.7", "10.0.0.7:", "10.0.0.7:65536", "10.0.0.7:080", "10.0.0.7:+80",
-        "10.0.0.7:80 ", " 10.0.0.7:80", "10.0.0.256:80", "10.0.7:80", "010.0.0.7:80", "fd00::7:80",
-        "[10.0.0.7]:80", "[fd00::7]80", "[]:80", "[fd00::7:80", "localhost:80", "fe80::1%lo:80",
-        "10.0.0.7:99999999999"}) {
+  for (const char* text : {"",
+                           ":",
+                           ":80",
+                           "10.0.0.7",
+                           "10.0.0.7:",
+                           "10.0.0.7:65536",
+                           "10.0.0.7:080",
+                           "10.0.0.7:+80",
+                           "10.0.0.7:80 ",
+                           " 10.0.0.7:80",
+                           "10.0.0.256:80",
+                           "10.0.7:80",
+                           "010.0.0.7:80",
+                           "fd00::7:80",
+                           "[10.0.0.7]:80",
+                           "[fd00::7]80",
+                           "[]:80",
+                           "[fd00::7:80",
+                           "localhost:80",
+                           "fe80::1%lo:80",
+                           "10.0.0.7:99999999999"}) {
     EXPECT_FALSE(ParseSocketAddress(text).ok()) << text;
   }
   EXPECT_FALSE(ParseSocketAddress(std::string_view("1.2.3.4\0:80", 11)).ok());
@@ -38,8 +55,8 @@ TEST(ParseCidr, RoundTripsAndContains) {
 }
 
 TEST(ParseCidr, Refuses) {
-  for (const char* text : {"", "/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0.0/08",
-                           "::/129", "10.0.0.0/8/8", "example.com/8"}) {
+  for (const char* text : {"", "/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/",
+                           "10.0.0.0/08", "::/129", "10.0.0.0/8/8", "example.com/8"}) {
     EXPECT_FALSE(ParseCidr(text).ok()) << text;
   }
   EXPECT_EQ(ParseCidr("10.1.2.3/8").status().message(),

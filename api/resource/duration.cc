@@ -17,11 +17,13 @@ constexpr int64_t kMaxSeconds = 315576000000;
 absl::StatusOr<google::protobuf::Duration> ParseDuration(std::string_view text) {
   constexpr char kFix[] = "write a number and a unit: \"100ms\", \"15s\", \"5m\", \"1h\"";
   absl::Duration duration;
-  if (!text.empty() && text != "0" && text.find_first_not_of("0123456789.") == std::string_view::npos) {
+  if (!text.empty() && text != "0" &&
+      text.find_first_not_of("0123456789.") == std::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("has no unit; ", kFix));
   }
   // Abseil takes signs and "inf", too.
-  if (text.find_first_of("+-i") != std::string_view::npos || !absl::ParseDuration(Absl(text), &duration)) {
+  if (text.find_first_of("+-i") != std::string_view::npos ||
+      !absl::ParseDuration(Absl(text), &duration)) {
     return absl::InvalidArgumentError(absl::StrCat("is not a duration; ", kFix));
   }
   if (duration > absl::Seconds(kMaxSeconds)) {

@@ -24,7 +24,8 @@ google::protobuf::Duration FromAbslDuration(absl::Duration duration);
 
 // The field of a message if it is set, else its default:
 //   DurationOr(route.has_timeout(), route.timeout(), absl::Seconds(15))
-absl::Duration DurationOr(bool has, const google::protobuf::Duration& field, absl::Duration otherwise);
+absl::Duration DurationOr(bool has, const google::protobuf::Duration& field,
+                          absl::Duration otherwise);
 
 }  // namespace portico::api
 

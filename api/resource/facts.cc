@@ -13,7 +13,8 @@ namespace {
 void AddAll(const google::protobuf::RepeatedPtrField<std::string>& names, std::string_view kind,
             const char* field, std::vector<Reference>& out) {
   for (int i = 0; i < names.size(); ++i) {
-    if (!names[i].empty()) out.push_back({kind, names[i], absl::StrCat("spec.", field, "[", i, "]")});
+    if (!names[i].empty())
+      out.push_back({kind, names[i], absl::StrCat("spec.", field, "[", i, "]")});
   }
 }
 
@@ -21,7 +22,8 @@ void RouteReferences(const v1::Route& route, std::vector<Reference>& out) {
   AddAll(route.match().listeners(), "Listener", "match.listeners", out);
   for (int i = 0; i < route.upstreams_size(); ++i) {
     const std::string& name = route.upstreams(i).name();
-    if (!name.empty()) out.push_back({"Upstream", name, absl::StrCat("spec.upstreams[", i, "].name")});
+    if (!name.empty())
+      out.push_back({"Upstream", name, absl::StrCat("spec.upstreams[", i, "].name")});
   }
   for (int i = 0; i < route.authentication().any_of_size(); ++i) {
     const v1::AuthenticationMethod& method = route.authentication().any_of(i);
@@ -30,7 +32,8 @@ void RouteReferences(const v1::Route& route, std::vector<Reference>& out) {
       out.push_back({"JwtProvider", method.jwt().provider(), path + "jwt.provider"});
     }
     if (!method.api_key().header().empty()) {
-      out.push_back({kApiKeyField, absl::AsciiStrToLower(method.api_key().header()), path + "api_key.header"});
+      out.push_back({kApiKeyField, absl::AsciiStrToLower(method.api_key().header()),
+                     path + "api_key.header"});
     }
   }
   AddAll(route.rate_limits(), "RateLimitPolicy", "rate_limits", out);
@@ -89,7 +92,8 @@ void RouteClaims(const v1::RouteMatch& match, std::vector<Claim>& out) {
   std::string shape;
   AppendPiece(shape, PathShape(match.path()));
   std::vector<std::string> conditions;
-  for (const v1::HeaderMatch& header : match.headers()) conditions.push_back(ConditionShape(header));
+  for (const v1::HeaderMatch& header : match.headers())
+    conditions.push_back(ConditionShape(header));
   for (const v1::QueryMatch& query : match.query()) conditions.push_back(ConditionShape(query));
   std::sort(conditions.begin(), conditions.end());
   for (const std::string& condition : conditions) AppendPiece(shape, condition);
@@ -113,12 +117,14 @@ std::vector<Reference> ReferencesOf(const v1::Resource& resource) {
       out.push_back({"AccessLog", resource.listener().access_log(), "spec.access_log"});
     }
   } else if (resource.has_consumer()) {
-    if (!resource.consumer().plan().empty()) out.push_back({"Plan", resource.consumer().plan(), "spec.plan"});
+    if (!resource.consumer().plan().empty())
+      out.push_back({"Plan", resource.consumer().plan(), "spec.plan"});
   } else if (resource.has_plan()) {
     for (int i = 0; i < resource.plan().rate_limits_size(); ++i) {
       const std::string& policy = resource.plan().rate_limits(i).policy();
       if (!policy.empty()) {
-        out.push_back({"RateLimitPolicy", policy, absl::StrCat("spec.rate_limits[", i, "].policy")});
+        out.push_back(
+            {"RateLimitPolicy", policy, absl::StrCat("spec.rate_limits[", i, "].policy")});
       }
     }
   }
@@ -139,17 +145,20 @@ std::vector<Claim> ClaimsOf(const v1::Resource& resource) {
     for (int i = 0; i < resource.consumer().api_keys_size(); ++i) {
       const std::string& hash = resource.consumer().api_keys(i).sha256();
       // Anything else is refused by itself, and may be a key in the wrong place, not to be shown.
-      if (hash.size() != 64 || hash.find_first_not_of("0123456789abcdef") != std::string::npos) continue;
+      if (hash.size() != 64 || hash.find_first_not_of("0123456789abcdef") != std::string::npos)
+        continue;
       out.push_back({absl::StrCat("key", hash), absl::StrCat("spec.api_keys[", i, "].sha256")});
     }
   }
-  std::stable_sort(out.begin(), out.end(), [](const Claim& a, const Claim& b) { return a.value < b.value; });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const Claim& a, const Claim& b) { return a.value < b.value; });
   return out;
 }
 
 uint64_t FilterBits(std::string_view fact) {
   const uint64_t hash = std::hash<std::string_view>()(fact);
-  return (uint64_t{1} << (hash & 63)) | (uint64_t{1} << ((hash >> 6) & 63)) | (uint64_t{1} << ((hash >> 12) & 63));
+  return (uint64_t{1} << (hash & 63)) | (uint64_t{1} << ((hash >> 6) & 63)) |
+         (uint64_t{1} << ((hash >> 12) & 63));
 }
 
 uint64_t FilterBits(std::string_view kind, std::string_view name) {
@@ -161,7 +170,8 @@ uint64_t FilterBits(std::string_view kind, std::string_view name) {
 
 uint64_t ReferenceFilter(const v1::Resource& resource) {
   uint64_t filter = 0;
-  for (const Reference& reference : ReferencesOf(resource)) filter |= FilterBits(reference.kind, reference.name);
+  for (const Reference& reference : ReferencesOf(resource))
+    filter |= FilterBits(reference.kind, reference.name);
   return filter;
 }
 

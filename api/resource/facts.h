@@ -17,8 +17,8 @@ struct Reference {
   std::string field;  // "spec.upstreams[1].name".
 };
 
-// In field order; empty names are left out. Header fields that carry API keys count as references to a
-// resource of kind kApiKeyField, which no operator can write.
+// In field order; empty names are left out. Header fields that carry API keys count as references
+// to a resource of kind kApiKeyField, which no operator can write.
 inline constexpr std::string_view kApiKeyField = "#ApiKeyField";
 std::vector<Reference> ReferencesOf(const v1::Resource& resource);
 
@@ -27,9 +27,10 @@ struct Claim {
   std::string field;
 };
 
-// Two resources with an equal claim value are in each other's way: listeners by address, consumers by
-// API key, routes by each host with path, conditions and whether methods are named. For routes this is
-// necessary only: listeners and methods decide (api/validation/conflicts.cc). Sorted by value.
+// Two resources with an equal claim value are in each other's way: listeners by address, consumers
+// by API key, routes by each host with path, conditions and whether methods are named. For routes
+// this is necessary only: listeners and methods decide (api/validation/conflicts.cc). Sorted by
+// value.
 std::vector<Claim> ClaimsOf(const v1::Resource& resource);
 
 // Bits of a Bloom filter. A resource that has a fact has all bits of it in its own filter.

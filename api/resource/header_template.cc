@@ -51,9 +51,9 @@ absl::StatusOr<HeaderPart> ParseVariable(std::string_view name) {
     if (!takes_name || name.substr(0, known.name.size()) != known.name) continue;
     std::string_view argument = name.substr(known.name.size());
     if (known.variable == HeaderVariable::kRequestHeader && !IsToken(argument)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("has \"${", Absl(name),
-                       "}\" without the name of a header field; write \"${request.header.x-name}\""));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "has \"${", Absl(name),
+          "}\" without the name of a header field; write \"${request.header.x-name}\""));
     }
     if (argument.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -64,9 +64,10 @@ absl::StatusOr<HeaderPart> ParseVariable(std::string_view name) {
                                           : std::string(argument)};
   }
   const std::string near = Nearest(name, names);
-  return absl::InvalidArgumentError(absl::StrCat(
-      "has the unknown variable \"${", Absl(name), "}\"; ",
-      near.empty() ? "" : absl::StrCat("did you mean \"${", near, "}\"? "), "known are ", KnownList()));
+  return absl::InvalidArgumentError(
+      absl::StrCat("has the unknown variable \"${", Absl(name), "}\"; ",
+                   near.empty() ? "" : absl::StrCat("did you mean \"${", near, "}\"? "),
+                   "known are ", KnownList()));
 }
 
 }  // namespace
@@ -91,7 +92,8 @@ absl::StatusOr<std::vector<HeaderPart>> ParseHeaderTemplate(std::string_view val
     }
     if (next != '{') {
       return absl::InvalidArgumentError(
-          "has a \"$\" that starts no variable; write \"$$\" for the character itself, \"${...}\" for a "
+          "has a \"$\" that starts no variable; write \"$$\" for the character itself, \"${...}\" "
+          "for a "
           "variable");
     }
     const size_t close = value.find('}', dollar);

@@ -40,7 +40,8 @@ absl::StatusOr<HostPattern> ParseHostPattern(std::string_view text) {
   HostPattern pattern;
   std::string_view name = text;
   if (name.empty()) {
-    return absl::InvalidArgumentError("is empty; write a host name, or leave hosts out for every host");
+    return absl::InvalidArgumentError(
+        "is empty; write a host name, or leave hosts out for every host");
   }
   if (name == "*") {
     return absl::InvalidArgumentError("names every host; leave hosts out instead");

@@ -18,9 +18,9 @@ struct HostPattern {
 };
 
 // Reads "api.example.com", "*.example.com", "localhost", "10.0.0.1" or "[::1]". Labels are 1 to 63
-// letters, digits, "-" and "_", not starting or ending with "-"; 253 bytes in all. No port, no final
-// dot; names in other scripts in their ASCII form ("xn--...").
-// Errors: InvalidArgument, "reason; fix".
+// letters, digits, "-" and "_", not starting or ending with "-"; 253 bytes in all. No port, no
+// final dot; names in other scripts in their ASCII form ("xn--..."). Errors: InvalidArgument,
+// "reason; fix".
 absl::StatusOr<HostPattern> ParseHostPattern(std::string_view text);
 
 }  // namespace portico::api

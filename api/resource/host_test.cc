@@ -30,13 +30,28 @@ TEST(HostPattern, Accepts) {
 }
 
 TEST(HostPattern, Refuses) {
-  for (const std::string& text :
-       {std::string(""), std::string("*"), std::string("*."), std::string("example.com:80"),
-        std::string("https://example.com"), std::string("example.com/x"), std::string("a..b"),
-        std::string(".a"), std::string("a."), std::string("-a.com"), std::string("a-.com"),
-        std::string("*.*.com"), std::string("a.*.com"), std::string("*a.com"), std::string("b\xc3\xbc.de"),
-        std::string("a b"), std::string("["), std::string("[]"), std::string("[10.0.0.1]"),
-        std::string("[::1]:80"), std::string(64, 'a'), std::string("a\0b", 3)}) {
+  for (const std::string& text : {std::string(""),
+                                  std::string("*"),
+                                  std::string("*."),
+                                  std::string("example.com:80"),
+                                  std::string("https://example.com"),
+                                  std::string("example.com/x"),
+                                  std::string("a..b"),
+                                  std::string(".a"),
+                                  std::string("a."),
+                                  std::string("-a.com"),
+                                  std::string("a-.com"),
+                                  std::string("*.*.com"),
+                                  std::string("a.*.com"),
+                                  std::string("*a.com"),
+                                  std::string("b\xc3\xbc.de"),
+                                  std::string("a b"),
+                                  std::string("["),
+                                  std::string("[]"),
+                                  std::string("[10.0.0.1]"),
+                                  std::string("[::1]:80"),
+                                  std::string(64, 'a'),
+                                  std::string("a\0b", 3)}) {
     EXPECT_FALSE(ParseHostPattern(text).ok()) << text;
   }
   std::string longest;

@@ -25,8 +25,8 @@ bool IsFieldValue(std::string_view text) {
 
 bool IsReservedField(std::string_view name) {
   constexpr std::array<std::string_view, 10> kReserved = {
-      "host", "content-length", "transfer-encoding", "connection", "keep-alive",
-      "proxy-connection", "te", "trailer", "upgrade", "expect"};
+      "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
+      "te",   "trailer",        "upgrade",           "expect"};
   if (!name.empty() && name.front() == ':') return true;
   return std::any_of(kReserved.begin(), kReserved.end(), [&](std::string_view reserved) {
     return absl::EqualsIgnoreCase(Absl(reserved), Absl(name));

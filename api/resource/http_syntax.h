@@ -13,10 +13,10 @@ bool IsToken(std::string_view text);
 // either end (RFC 9110 section 5.5). May be empty.
 bool IsFieldValue(std::string_view text);
 
-// Whether Portico itself sets or needs the request or response field of this name (without case), so
-// that configuration may neither change nor remove it: those that frame a message or name a hop (Host,
-// Content-Length, Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Upgrade,
-// Expect), and pseudo-headers.
+// Whether Portico itself sets or needs the request or response field of this name (without case),
+// so that configuration may neither change nor remove it: those that frame a message or name a hop
+// (Host, Content-Length, Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
+// Upgrade, Expect), and pseudo-headers.
 bool IsReservedField(std::string_view name);
 
 }  // namespace portico::api

@@ -6,7 +6,8 @@ namespace portico::api {
 namespace {
 
 TEST(HttpSyntax, Tokens) {
-  for (const char* text : {"x", "X-Request-Id", "GET", "a!#$%&'*+-.^_`|~9"}) EXPECT_TRUE(IsToken(text));
+  for (const char* text : {"x", "X-Request-Id", "GET", "a!#$%&'*+-.^_`|~9"})
+    EXPECT_TRUE(IsToken(text));
   for (const char* text : {"", "a b", "a:", "a\r", "\xc3\xbc", "a/b", "(a)", "\"a\""}) {
     EXPECT_FALSE(IsToken(text)) << text;
   }
@@ -21,7 +22,8 @@ TEST(HttpSyntax, FieldValues) {
 }
 
 TEST(HttpSyntax, ReservedFields) {
-  for (const char* name : {"Host", "content-length", "TRANSFER-ENCODING", "te", ":path", "Connection"}) {
+  for (const char* name :
+       {"Host", "content-length", "TRANSFER-ENCODING", "te", ":path", "Connection"}) {
     EXPECT_TRUE(IsReservedField(name)) << name;
   }
   for (const char* name : {"x-host", "authorization", "cookie", "date", ""}) {

@@ -107,7 +107,8 @@ void ReadEc(const json& key, JsonWebKey& out, KeyReport& report) {
   const std::optional<std::string> curve = Text(key, "crv", true, report);
   if (!curve) return;
   if (*curve != "P-256") {
-    report.Add("crv", *curve, "is not a supported curve", "use a key on P-256 (ES256), or remove this key");
+    report.Add("crv", *curve, "is not a supported curve",
+               "use a key on P-256 (ES256), or remove this key");
     return;
   }
   out.x = Bytes(key, "x", report);
@@ -116,7 +117,8 @@ void ReadEc(const json& key, JsonWebKey& out, KeyReport& report) {
   for (const auto& [member, bytes] : {std::pair("x", &out.x), std::pair("y", &out.y)}) {
     if (bytes->size() != kPointBytes) {
       report.Add(member, absl::StrCat(bytes->size(), " bytes"),
-                 "a P-256 coordinate has exactly 32 bytes", "keep leading zero bytes when encoding");
+                 "a P-256 coordinate has exactly 32 bytes",
+                 "keep leading zero bytes when encoding");
     }
   }
   if (report.clean() && !IsOnP256(out.x, out.y)) {
@@ -128,9 +130,10 @@ void ReadOct(const json& key, JsonWebKey& out, KeyReport& report) {
   out.k = Bytes(key, "k", report);
   if (!report.clean()) return;
   if (out.k.size() < kMinSecretBytes || out.k.size() > kMaxSecretBytes) {
-    report.Add("k", absl::StrCat(out.k.size(), " bytes"),
-               absl::StrCat("an oct key must have ", kMinSecretBytes, " to ", kMaxSecretBytes, " bytes"),
-               "use 32 random bytes (RFC 7518 section 3.2)");
+    report.Add(
+        "k", absl::StrCat(out.k.size(), " bytes"),
+        absl::StrCat("an oct key must have ", kMinSecretBytes, " to ", kMaxSecretBytes, " bytes"),
+        "use 32 random bytes (RFC 7518 section 3.2)");
   }
 }
 
@@ -148,8 +151,8 @@ struct KeyType {
   std::string_view alg;
   void (*read)(const json&, JsonWebKey&, KeyReport&);
 };
-constexpr std::array<KeyType, 3> kKeyTypes = {{
-    {"RSA", "RS256", ReadRsa}, {"EC", "ES256", ReadEc}, {"oct", "HS256", ReadOct}}};
+constexpr std::array<KeyType, 3> kKeyTypes = {
+    {{"RSA", "RS256", ReadRsa}, {"EC", "ES256", ReadEc}, {"oct", "HS256", ReadOct}}};
 
 void ReadKey(const json& key, JsonWebKey& out, KeyReport& report) {
   const std::optional<std::string> kty = Text(key, "kty", true, report);
@@ -158,7 +161,8 @@ void ReadKey(const json& key, JsonWebKey& out, KeyReport& report) {
   const auto type = std::find_if(kKeyTypes.begin(), kKeyTypes.end(),
                                  [&](const KeyType& known) { return known.kty == *kty; });
   if (type == kKeyTypes.end()) {
-    report.Add("kty", *kty, "is not a supported key type", "use RSA, EC or oct, or remove this key");
+    report.Add("kty", *kty, "is not a supported key type",
+               "use RSA, EC or oct, or remove this key");
     return;
   }
   out.kty = *kty;
@@ -169,8 +173,9 @@ void ReadKey(const json& key, JsonWebKey& out, KeyReport& report) {
                absl::StrCat("use ", out.alg, ", or remove this key"));
   }
   if (*kty != "oct" && key.contains("d")) {
-    report.Add("d", "(redacted)", "this is a private key, and verifying needs only the public one",
-               "remove d, p, q, dp, dq and qi, and let the issuer make a new key if this one was shared");
+    report.Add(
+        "d", "(redacted)", "this is a private key, and verifying needs only the public one",
+        "remove d, p, q, dp, dq and qi, and let the issuer make a new key if this one was shared");
   }
   type->read(key, out, report);
 }
@@ -195,7 +200,8 @@ void InspectKeys(const json& keys, JwksInspection& inspection) {
     JsonWebKey out;
     ReadKey(key, out, report);
     if (!out.kid.empty() && !kids.insert(out.kid).second) {
-      report.Add("kid", out.kid, "is the id of an earlier key of this set", "give each key its own kid");
+      report.Add("kid", out.kid, "is the id of an earlier key of this set",
+                 "give each key its own kid");
     }
     if (report.clean()) inspection.keys.push_back(std::move(out));
   }
@@ -213,17 +219,21 @@ absl::StatusOr<std::string> DecodeBase64Url(std::string_view text) {
   return bytes;
 }
 
-std::string EncodeBase64Url(std::string_view bytes) { return absl::WebSafeBase64Escape(Absl(bytes)); }
+std::string EncodeBase64Url(std::string_view bytes) {
+  return absl::WebSafeBase64Escape(Absl(bytes));
+}
 
 JwksInspection InspectJwks(std::string_view text) {
-  constexpr char kFix[] = "write a JSON Web Key Set: {\"keys\": [{\"kty\": ...}]} (RFC 7517 section 5)";
+  constexpr char kFix[] =
+      "write a JSON Web Key Set: {\"keys\": [{\"kty\": ...}]} (RFC 7517 section 5)";
   JwksInspection inspection;
   if (text == "(redacted)") {
     AddWhole(inspection, "is what dumps show in place of a secret", "put the key set itself here");
     return inspection;
   }
   if (text.size() > kMaxText) {
-    AddWhole(inspection, absl::StrCat("is ", text.size(), " bytes long, at most ", kMaxText, " are accepted"),
+    AddWhole(inspection,
+             absl::StrCat("is ", text.size(), " bytes long, at most ", kMaxText, " are accepted"),
              "keep only the keys that are in use");
     return inspection;
   }
@@ -239,7 +249,8 @@ JwksInspection InspectJwks(std::string_view text) {
     return inspection;
   }
   if (keys->size() > kMaxKeys) {
-    AddWhole(inspection, absl::StrCat("has ", keys->size(), " keys, at most ", kMaxKeys, " are accepted"),
+    AddWhole(inspection,
+             absl::StrCat("has ", keys->size(), " keys, at most ", kMaxKeys, " are accepted"),
              "keep only the keys that are in use");
     return inspection;
   }

@@ -26,7 +26,7 @@ struct JsonWebKey {
   std::string e;    // RSA public exponent, odd, 3 to 2^32 - 1.
   std::string x;    // EC point on P-256.
   std::string y;
-  std::string k;    // Secret of an oct key, 32 to 1024 bytes.
+  std::string k;  // Secret of an oct key, 32 to 1024 bytes.
 };
 
 // One reason why a key set is not accepted.

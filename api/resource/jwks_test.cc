@@ -42,8 +42,9 @@ TEST(Base64Url, OneSpellingOnly) {
 }
 
 TEST(Jwks, ReadsEverySupportedKey) {
-  const JwksInspection set = InspectJwks(Set(absl::StrCat(
-      Ec(R"(,"kid":"e","alg":"ES256","use":"sig")"), ",", Rsa(kN, "AQAB", R"(,"kid":"r")"), ",", Oct(32))));
+  const JwksInspection set =
+      InspectJwks(Set(absl::StrCat(Ec(R"(,"kid":"e","alg":"ES256","use":"sig")"), ",",
+                                   Rsa(kN, "AQAB", R"(,"kid":"r")"), ",", Oct(32))));
   EXPECT_TRUE(set.problems.empty()) << set.problems[0].member << " " << set.problems[0].reason;
   ASSERT_EQ(set.keys.size(), 3u);
   EXPECT_EQ(set.keys[0].kid, "e");
@@ -61,7 +62,8 @@ TEST(Jwks, ReadsEverySupportedKey) {
 
 TEST(Jwks, LeavesOutKeysForOtherUses) {
   const JwksInspection set = InspectJwks(Set(absl::StrCat(
-      Ec(""), R"(,{"kty":"RSA","use":"enc","alg":"RSA-OAEP"},{"kty":"OKP","key_ops":["deriveKey"]})")));
+      Ec(""),
+      R"(,{"kty":"RSA","use":"enc","alg":"RSA-OAEP"},{"kty":"OKP","key_ops":["deriveKey"]})")));
   EXPECT_TRUE(set.problems.empty());
   EXPECT_EQ(set.keys.size(), 1u);
 }
@@ -88,8 +90,8 @@ TEST(Jwks, NamesEveryProblem) {
       {Set(R"({"kty":"OKP"})"), "keys[0].kty", "not a supported key type"},
       {Set(R"({"kty":"EC","crv":"P-384"})"), "keys[0].crv", "not a supported curve"},
       {Set(R"({"kty":"EC","crv":"P-256","x":"AA","y":"AA"})"), "keys[0].x", "exactly 32 bytes"},
-      {Set(absl::StrCat(R"({"kty":"EC","crv":"P-256","x":")", kX, R"(","y":")", off_curve, "\"}")), "keys[0].x",
-       "not on the curve"},
+      {Set(absl::StrCat(R"({"kty":"EC","crv":"P-256","x":")", kX, R"(","y":")", off_curve, "\"}")),
+       "keys[0].x", "not on the curve"},
       {Set(Rsa(small, "AQAB", "")), "keys[0].n", "2048 to 8192"},
       {Set(Rsa(even, "AQAB", "")), "keys[0].n", "even"},
       {Set(Rsa("a+b", "AQAB", "")), "keys[0].n", "base64url"},
@@ -98,7 +100,8 @@ TEST(Jwks, NamesEveryProblem) {
       {Set(Rsa(kN, "AQAB", R"(,"alg":"PS256")")), "keys[0].alg", "not supported"},
       {Set(Rsa(kN, "AQAB", R"(,"d":"AA")")), "keys[0].d", "private key"},
       {Set(Oct(31)), "keys[0].k", "32 to 1024"},
-      {Set(absl::StrCat(Ec(R"(,"kid":"a")"), ",", Ec(R"(,"kid":"a")"))), "keys[1].kid", "earlier key"},
+      {Set(absl::StrCat(Ec(R"(,"kid":"a")"), ",", Ec(R"(,"kid":"a")"))), "keys[1].kid",
+       "earlier key"},
       {Set(absl::StrCat(Ec(""), ",", Oct(1))), "keys[1].k", "32 to 1024"},
   };
   for (const auto& c : kCases) {

@@ -8,8 +8,8 @@
 
 namespace portico::api {
 
-// Collects candidates and keeps the nearest: fewest insertions, deletions, substitutions and swaps of
-// neighbours, without case; the first of equals. Names further away than a third of their length
+// Collects candidates and keeps the nearest: fewest insertions, deletions, substitutions and swaps
+// of neighbours, without case; the first of equals. Names further away than a third of their length
 // (at least 1, at most 3 edits) are no candidates. Names are compared by their first 128 bytes.
 class NearestName {
  public:

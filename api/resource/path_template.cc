@@ -26,9 +26,9 @@ absl::Status CheckEscape(std::string_view path, size_t at) {
         "itself");
   }
   if (absl::ascii_islower(escape[1]) || absl::ascii_islower(escape[2])) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "holds \"", Absl(escape), "\", but canonical paths use upper case; write \"",
-        absl::AsciiStrToUpper(Absl(escape)), "\""));
+    return absl::InvalidArgumentError(
+        absl::StrCat("holds \"", Absl(escape), "\", but canonical paths use upper case; write \"",
+                     absl::AsciiStrToUpper(Absl(escape)), "\""));
   }
   const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'A' + 10; };
   const auto decoded = static_cast<unsigned char>(digit(escape[1]) * 16 + digit(escape[2]));
@@ -97,7 +97,8 @@ absl::StatusOr<TemplateSegment> ParseSegment(std::string_view text, bool last) {
   if (text.find_first_of("{}") == std::string_view::npos) {
     if (text.find('*') != std::string_view::npos) {
       return absl::InvalidArgumentError(
-          "holds a \"*\" outside of a variable; write \"{name}\" for one segment, \"{name=**}\" at the "
+          "holds a \"*\" outside of a variable; write \"{name}\" for one segment, \"{name=**}\" at "
+          "the "
           "end for the rest");
     }
     if (text.empty() && !last) {
@@ -105,8 +106,7 @@ absl::StatusOr<TemplateSegment> ParseSegment(std::string_view text, bool last) {
     }
     return TemplateSegment{TemplateSegment::Kind::kLiteral, std::string(text)};
   }
-  if (text.front() != '{' || text.back() != '}' ||
-      text.find_first_of("{}", 1) != text.size() - 1) {
+  if (text.front() != '{' || text.back() != '}' || text.find_first_of("{}", 1) != text.size() - 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("mixes text and variable in the segment \"", Absl(text),
                      "\"; let a variable be a whole segment, or use match.path.regex"));
@@ -115,9 +115,10 @@ absl::StatusOr<TemplateSegment> ParseSegment(std::string_view text, bool last) {
   TemplateSegment segment{TemplateSegment::Kind::kVariable, ""};
   if (const size_t equals = inner.find('='); equals != std::string_view::npos) {
     if (inner.substr(equals + 1) != "**") {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "has the unknown pattern \"", Absl(inner.substr(equals + 1)),
-          "\" in a variable; write \"{name}\" for one segment, \"{name=**}\" at the end for the rest"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("has the unknown pattern \"", Absl(inner.substr(equals + 1)),
+                       "\" in a variable; write \"{name}\" for one segment, \"{name=**}\" at the "
+                       "end for the rest"));
     }
     if (!last) {
       return absl::InvalidArgumentError(
@@ -150,8 +151,8 @@ absl::StatusOr<std::vector<TemplateSegment>> ParsePathTemplate(std::string_view 
     absl::StatusOr<TemplateSegment> segment = ParseSegment(parts[i], i + 1 == parts.size());
     if (!segment.ok()) return segment.status();
     if (segment->kind != TemplateSegment::Kind::kLiteral && !names.insert(segment->text).second) {
-      return absl::InvalidArgumentError(absl::StrCat("has two variables named \"", segment->text,
-                                                     "\"; give each its own name"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("has two variables named \"", segment->text, "\"; give each its own name"));
     }
     segments.push_back(*std::move(segment));
   }
@@ -165,7 +166,8 @@ absl::Status CheckCanonicalPath(std::string_view path) {
   if (absl::Status status = CheckCommon(path); !status.ok()) return status;
   if (path.find_first_of("{}") != std::string_view::npos) {
     return absl::InvalidArgumentError(
-        "holds braces; use match.path.template for variables, \"%7B\" and \"%7D\" for the characters");
+        "holds braces; use match.path.template for variables, \"%7B\" and \"%7D\" for the "
+        "characters");
   }
   return absl::OkStatus();
 }

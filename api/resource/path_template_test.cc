@@ -23,9 +23,10 @@ TEST(PathTemplate, Parses) {
 
 TEST(PathTemplate, Refuses) {
   for (const std::string text :
-       {"", "users/{id}", "/users", "/", "/users/{}", "/{id", "/id}", "/x{id}", "/{id}x", "/{a}{b}", "/{a}/{a}",
-        "/{a=**}/b", "/{a=**}/", "/{a=*}", "/{=**}", "/{1a}", "/{a-b}", "/*", "/{a}/**", "/{a}//b", "/{a}?x=1",
-        "/{a}/..", "/{a}/ ", "/{a}/%2", "/{a}/%41", "/{{a}}"}) {
+       {"",        "users/{id}", "/users",  "/",        "/users/{}", "/{id",     "/id}",
+        "/x{id}",  "/{id}x",     "/{a}{b}", "/{a}/{a}", "/{a=**}/b", "/{a=**}/", "/{a=*}",
+        "/{=**}",  "/{1a}",      "/{a-b}",  "/*",       "/{a}/**",   "/{a}//b",  "/{a}?x=1",
+        "/{a}/..", "/{a}/ ",     "/{a}/%2", "/{a}/%41", "/{{a}}"}) {
     EXPECT_FALSE(ParsePathTemplate(text).ok()) << text;
   }
   std::string deep;
@@ -35,7 +36,8 @@ TEST(PathTemplate, Refuses) {
 }
 
 TEST(CanonicalPath, AcceptsCanonicalPathsOnly) {
-  for (const char* path : {"/", "/a", "/a/", "//a", "/a..b", "/...", "/a%2Fb", "/a%20b", "/*", "/a;b=c,d"}) {
+  for (const char* path :
+       {"/", "/a", "/a/", "//a", "/a..b", "/...", "/a%2Fb", "/a%20b", "/*", "/a;b=c,d"}) {
     EXPECT_TRUE(CheckCanonicalPath(path).ok()) << path << ": " << CheckCanonicalPath(path);
   }
   const struct {
@@ -46,10 +48,12 @@ TEST(CanonicalPath, AcceptsCanonicalPathsOnly) {
       {"a", "does not start with \"/\"; put one in front"},
       {"/a%2fb", "holds \"%2f\", but canonical paths use upper case; write \"%2F\""},
       {"/%7Euser", "holds \"%7E\", but canonical paths have it decoded; write \"~\""},
-      {"/a/../b", "holds a dot segment, which canonical paths never have; write the path it leads to"},
+      {"/a/../b",
+       "holds a dot segment, which canonical paths never have; write the path it leads to"},
   };
   for (const auto& c : kCases) EXPECT_EQ(CheckCanonicalPath(c.path).message(), c.message);
-  for (const char* path : {"/a b", "/a\n", "/\xc3\xbc", "/a?b", "/a#b", "/a/.", "/%", "/%4", "/%zz", "/users/{id}"}) {
+  for (const char* path :
+       {"/a b", "/a\n", "/\xc3\xbc", "/a?b", "/a#b", "/a/.", "/%", "/%4", "/%zz", "/users/{id}"}) {
     EXPECT_FALSE(CheckCanonicalPath(path).ok()) << path;
   }
   EXPECT_FALSE(CheckCanonicalPath(std::string_view("/a\0", 3)).ok());

@@ -88,9 +88,10 @@ absl::StatusOr<StoredResourcePtr> ParseStored(const ResourceKey& key, std::strin
                      " bytes of its content are not a portico.v1.Resource; send it again"));
   }
   if (KindOf(stored->resource).empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        ToString(key), ": its content holds no spec of a kind known here; send a known kind, or "
-                       "update this program"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(ToString(key),
+                     ": its content holds no spec of a kind known here; send a known kind, or "
+                     "update this program"));
   }
   if (ResourceKey found = KeyOf(stored->resource); found != key) {
     return absl::InvalidArgumentError(absl::StrCat(ToString(key), ": its content is that of ",

@@ -20,7 +20,8 @@ using google::protobuf::OneofDescriptor;
 using Type = TextNode::Type;
 
 constexpr size_t kMaxResources = 200000;
-constexpr std::array<std::string_view, 5> kTopFields = {"kind", "name", "labels", "description", "spec"};
+constexpr std::array<std::string_view, 5> kTopFields = {"kind", "name", "labels", "description",
+                                                        "spec"};
 
 // The members of one resource as written.
 struct Parts {
@@ -49,10 +50,12 @@ Parts Split(const TextNode& node, TextErrors& errors) {
     const TextNode** part = PartOf(parts, field);
     if (part == nullptr) {
       const std::string near = Nearest(field, {kTopFields.begin(), kTopFields.end()});
-      errors.Add(key.line, field.substr(0, 128),
-                 near.empty() ? "is not a field of a resource; settings stand under \"spec\", beside kind, name, "
-                                "labels and description"
-                              : absl::StrCat("is not a known field; did you mean \"", near, "\"?"));
+      errors.Add(
+          key.line, field.substr(0, 128),
+          near.empty()
+              ? "is not a field of a resource; settings stand under \"spec\", beside kind, name, "
+                "labels and description"
+              : absl::StrCat("is not a known field; did you mean \"", near, "\"?"));
     } else if (*part != nullptr) {
       errors.Add(key.line, field, "is given twice; remove one");
     } else {
@@ -63,19 +66,22 @@ Parts Split(const TextNode& node, TextErrors& errors) {
 }
 
 // The field of the oneof `spec` whose message has the name `kind`.
-const FieldDescriptor* FindKind(const TextNode* kind, const TextNode& resource, TextErrors& errors) {
+const FieldDescriptor* FindKind(const TextNode* kind, const TextNode& resource,
+                                TextErrors& errors) {
   const OneofDescriptor& specs = *v1::Resource::descriptor()->FindOneofByName("spec");
   std::vector<std::string> names;
   std::string wanted;
-  if (kind != nullptr && kind->type != Type::kNull && !ReadString(*kind, "kind", wanted, errors)) return nullptr;
+  if (kind != nullptr && kind->type != Type::kNull && !ReadString(*kind, "kind", wanted, errors))
+    return nullptr;
   for (int i = 0; i < specs.field_count(); ++i) {
     names.push_back(specs.field(i)->message_type()->name());
     if (names.back() == wanted) return specs.field(i);
   }
   const std::string near = Nearest(wanted, names);
   errors.Add(kind == nullptr ? resource.line : kind->line, "kind",
-             absl::StrCat(wanted.empty() ? std::string("is missing")
-                                         : absl::StrCat("\"", wanted.substr(0, 128), "\" is not a known kind"),
+             absl::StrCat(wanted.empty()
+                              ? std::string("is missing")
+                              : absl::StrCat("\"", wanted.substr(0, 128), "\" is not a known kind"),
                           "; ",
                           near.empty() ? absl::StrCat("write one of ", absl::StrJoin(names, ", "))
                                        : absl::StrCat("did you mean \"", near, "\"?")));
@@ -108,7 +114,9 @@ class Reader {
       return;
     }
     if (resources_.size() >= kMaxResources) {
-      if (!full_) errors_.Add(node.line, "", absl::StrCat("more than ", kMaxResources, " resources; apply them in parts"));
+      if (!full_)
+        errors_.Add(node.line, "",
+                    absl::StrCat("more than ", kMaxResources, " resources; apply them in parts"));
       full_ = true;
       return;
     }
@@ -121,7 +129,8 @@ class Reader {
       resource.set_name(std::move(name));
     }
     if (kind == nullptr) return;
-    const std::string shown = absl::StrCat(kind->message_type()->name(), "/", resource.name().substr(0, 128));
+    const std::string shown =
+        absl::StrCat(kind->message_type()->name(), "/", resource.name().substr(0, 128));
     errors_.set_resource(shown);
     ReadCommon(parts, resource);
     google::protobuf::Message* spec = resource.GetReflection()->MutableMessage(&resource, kind);
@@ -129,7 +138,8 @@ class Reader {
     const auto [first, fresh] =
         lines_.emplace(std::pair(kind->number(), resource.name()), node.line);
     if (!fresh && !resource.name().empty()) {
-      errors_.Add(node.line, "", absl::StrCat("is written twice, first on line ", first->second, "; remove one"));
+      errors_.Add(node.line, "",
+                  absl::StrCat("is written twice, first on line ", first->second, "; remove one"));
     }
     resources_.push_back(std::move(resource));
   }
@@ -160,11 +170,13 @@ class Reader {
 
 }  // namespace
 
-absl::StatusOr<std::vector<v1::Resource>> ParseResources(std::string_view text, std::string_view source) {
+absl::StatusOr<std::vector<v1::Resource>> ParseResources(std::string_view text,
+                                                         std::string_view source) {
   absl::StatusOr<TextTree> tree = ParseTextTree(text, TextBounds());
   if (!tree.ok()) {
     const absl::string_view message = tree.status().message();
-    const bool has_line = !message.empty() && absl::ascii_isdigit(static_cast<unsigned char>(message[0]));
+    const bool has_line =
+        !message.empty() && absl::ascii_isdigit(static_cast<unsigned char>(message[0]));
     return absl::InvalidArgumentError(absl::StrCat(Absl(source), has_line ? ":" : ": ", message));
   }
   Reader reader(source);

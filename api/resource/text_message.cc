@@ -60,13 +60,16 @@ struct Target {
   TextErrors& errors;
 
   const Reflection& reflection() const { return *message.GetReflection(); }
-  void Error(const TextNode& node, std::string_view text) const { errors.Add(node.line, path, text); }
+  void Error(const TextNode& node, std::string_view text) const {
+    errors.Add(node.line, path, text);
+  }
 };
 
 void ReadWellKnown(const TextNode& node, const Target& target, Message& value) {
   std::string text;
   if (!ReadString(node, target.path, text, target.errors)) return;
-  if (auto* duration = google::protobuf::DynamicCastToGenerated<google::protobuf::Duration>(&value)) {
+  if (auto* duration =
+          google::protobuf::DynamicCastToGenerated<google::protobuf::Duration>(&value)) {
     absl::StatusOr<google::protobuf::Duration> parsed = ParseDuration(text);
     if (parsed.ok()) {
       *duration = *parsed;
@@ -79,25 +82,29 @@ void ReadWellKnown(const TextNode& node, const Target& target, Message& value) {
   absl::Time time;
   std::string error;
   // RFC 3339; the range is that of google.protobuf.Timestamp.
-  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error) || time < absl::FromUnixSeconds(-62135596800) ||
-      time >= absl::FromUnixSeconds(253402300800)) {
-    target.Error(node, absl::StrCat("\"", Shown(text),
-                                    "\" is not a time; write it like \"2030-12-31T23:59:59Z\" (RFC 3339)"));
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error) ||
+      time < absl::FromUnixSeconds(-62135596800) || time >= absl::FromUnixSeconds(253402300800)) {
+    target.Error(
+        node, absl::StrCat("\"", Shown(text),
+                           "\" is not a time; write it like \"2030-12-31T23:59:59Z\" (RFC 3339)"));
     return;
   }
   const int64_t seconds = absl::ToUnixSeconds(time);
   timestamp->set_seconds(seconds);
-  timestamp->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  timestamp->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 bool IsWellKnown(const Descriptor& type) {
-  return &type == google::protobuf::Duration::descriptor() || &type == google::protobuf::Timestamp::descriptor();
+  return &type == google::protobuf::Duration::descriptor() ||
+         &type == google::protobuf::Timestamp::descriptor();
 }
 
 void ReadChild(const TextNode& node, const Target& target) {
   const Reflection& reflection = target.reflection();
-  Message* child = target.field.is_repeated() ? reflection.AddMessage(&target.message, &target.field)
-                                              : reflection.MutableMessage(&target.message, &target.field);
+  Message* child = target.field.is_repeated()
+                       ? reflection.AddMessage(&target.message, &target.field)
+                       : reflection.MutableMessage(&target.message, &target.field);
   if (IsWellKnown(*target.field.message_type())) {
     ReadWellKnown(node, target, *child);
   } else {
@@ -143,7 +150,8 @@ void ReadBool(const TextNode& node, const Target& target) {
   if (!ReadString(node, target.path, text, target.errors)) return;
   const std::string lower = absl::AsciiStrToLower(text);
   if (!node.plain || (lower != "true" && lower != "false")) {
-    target.Error(node, absl::StrCat("\"", Shown(text), "\" is not a boolean; write true or false, without quotes"));
+    target.Error(node, absl::StrCat("\"", Shown(text),
+                                    "\" is not a boolean; write true or false, without quotes"));
     return;
   }
   target.reflection().SetBool(&target.message, &target.field, lower == "true");
@@ -190,7 +198,8 @@ void ReadValue(const TextNode& node, const Target& target) {
 
 void ReadMap(const TextNode& node, const Target& target) {
   if (node.type != Type::kMap) {
-    target.Error(node, absl::StrCat("is ", Absl(NameOf(node.type)), "; write a map of \"name: text\""));
+    target.Error(node,
+                 absl::StrCat("is ", Absl(NameOf(node.type)), "; write a map of \"name: text\""));
     return;
   }
   const Descriptor& entry_type = *target.field.message_type();
@@ -205,7 +214,8 @@ void ReadMap(const TextNode& node, const Target& target) {
     }
     Message* entry = target.reflection().AddMessage(&target.message, &target.field);
     entry->GetReflection()->SetString(entry, entry_type.FindFieldByNumber(1), key);
-    ReadValue(*node.children[i + 1], Target{*entry, *entry_type.FindFieldByNumber(2), path, target.errors});
+    ReadValue(*node.children[i + 1],
+              Target{*entry, *entry_type.FindFieldByNumber(2), path, target.errors});
   }
 }
 
@@ -220,7 +230,8 @@ void ReadField(const TextNode& node, const Target& target) {
     return;
   }
   if (node.type != Type::kSequence) {
-    target.Error(node, absl::StrCat("is ", Absl(NameOf(node.type)), "; write a list: [...], or lines with \"- \""));
+    target.Error(node, absl::StrCat("is ", Absl(NameOf(node.type)),
+                                    "; write a list: [...], or lines with \"- \""));
     return;
   }
   for (size_t i = 0; i < node.children.size(); ++i) {
@@ -252,8 +263,8 @@ void TextErrors::Add(int line, std::string_view field, std::string_view message)
   }
   std::string where = source_;
   if (line > 0) absl::StrAppend(&where, ":", line);
-  absl::StrAppend(&where, ": ", resource_, resource_.empty() || field.empty() ? "" : " ", Absl(field),
-                  resource_.empty() && field.empty() ? "" : ": ", Absl(message));
+  absl::StrAppend(&where, ": ", resource_, resource_.empty() || field.empty() ? "" : " ",
+                  Absl(field), resource_.empty() && field.empty() ? "" : ": ", Absl(message));
   errors_.push_back(std::move(where));
 }
 
@@ -263,11 +274,13 @@ std::string TextErrors::Joined() const {
   return joined;
 }
 
-void ReadMessage(const TextNode& node, const std::string& path, Message& message, TextErrors& errors) {
+void ReadMessage(const TextNode& node, const std::string& path, Message& message,
+                 TextErrors& errors) {
   if (node.type == Type::kNull) return;
   const Descriptor& type = *message.GetDescriptor();
   if (node.type != Type::kMap) {
-    errors.Add(node.line, path, absl::StrCat("is ", Absl(NameOf(node.type)), "; write a map of fields"));
+    errors.Add(node.line, path,
+               absl::StrCat("is ", Absl(NameOf(node.type)), "; write a map of fields"));
     return;
   }
   std::set<const FieldDescriptor*> seen;
@@ -286,10 +299,13 @@ void ReadMessage(const TextNode& node, const std::string& path, Message& message
       errors.Add(key.line, field_path, "is given twice; remove one");
       continue;
     }
-    if (const auto* oneof = field->real_containing_oneof(); oneof != nullptr && value.type != Type::kNull) {
-      const FieldDescriptor* other = message.GetReflection()->GetOneofFieldDescriptor(message, oneof);
+    if (const auto* oneof = field->real_containing_oneof();
+        oneof != nullptr && value.type != Type::kNull) {
+      const FieldDescriptor* other =
+          message.GetReflection()->GetOneofFieldDescriptor(message, oneof);
       if (other != nullptr) {
-        errors.Add(key.line, field_path, absl::StrCat("cannot stand beside ", other->name(), "; remove one of them"));
+        errors.Add(key.line, field_path,
+                   absl::StrCat("cannot stand beside ", other->name(), "; remove one of them"));
         continue;
       }
     }
@@ -297,13 +313,16 @@ void ReadMessage(const TextNode& node, const std::string& path, Message& message
   }
 }
 
-bool ReadString(const TextNode& node, const std::string& path, std::string& out, TextErrors& errors) {
+bool ReadString(const TextNode& node, const std::string& path, std::string& out,
+                TextErrors& errors) {
   if (node.type != Type::kScalar) {
-    errors.Add(node.line, path, absl::StrCat("is ", Absl(NameOf(node.type)), "; write a single value"));
+    errors.Add(node.line, path,
+               absl::StrCat("is ", Absl(NameOf(node.type)), "; write a single value"));
     return false;
   }
   // What is no UTF-8 could be stored, but not sent: protobuf refuses to read it.
-  if (!google::protobuf::internal::IsStructurallyValidUTF8(node.scalar.data(), static_cast<int>(node.scalar.size()))) {
+  if (!google::protobuf::internal::IsStructurallyValidUTF8(node.scalar.data(),
+                                                           static_cast<int>(node.scalar.size()))) {
     errors.Add(node.line, path, "is not UTF-8; save the file in that encoding");
     return false;
   }

@@ -37,7 +37,8 @@ void ReadMessage(const TextNode& node, const std::string& path, google::protobuf
                  TextErrors& errors);
 
 // The text of a scalar for a string field or a key; adds an error otherwise.
-bool ReadString(const TextNode& node, const std::string& path, std::string& out, TextErrors& errors);
+bool ReadString(const TextNode& node, const std::string& path, std::string& out,
+                TextErrors& errors);
 
 // "ROUND_ROBIN" for LOAD_BALANCER_ROUND_ROBIN.
 std::string ShortEnumName(const google::protobuf::EnumValueDescriptor& value);

@@ -156,7 +156,8 @@ TEST(ParseResources, ReadsWhatPeopleWrite) {
 TEST(ParseResources, YamlAndJsonRoundTrip) {
   for (const v1::Resource& resource : Parse(kEverything)) {
     const std::string content = MakeStored(resource)->content;
-    for (const std::string& text : {ToYaml(resource), ToJson(resource, true), ToJson(resource, false)}) {
+    for (const std::string& text :
+         {ToYaml(resource), ToJson(resource, true), ToJson(resource, false)}) {
       const std::vector<v1::Resource> again = Parse(text);
       ASSERT_EQ(again.size(), 1u);
       EXPECT_EQ(MakeStored(again[0])->content, content) << text;
@@ -166,15 +167,43 @@ TEST(ParseResources, YamlAndJsonRoundTrip) {
 }
 
 TEST(ParseResources, AnyTextSurvivesTheRoundTrip) {
-  for (const std::string& text :
-       {std::string(" "), std::string("a\tb"), std::string("\n"), std::string("a\r\nb\n\n"), std::string("\0", 1),
-        std::string("\x01\x7f"), std::string("\xc2\x85\xe2\x80\xa8\xef\xbb\xbf"), std::string("\xf0\x9f\x98\x80"),
-        std::string("'"), std::string("\""), std::string("\\"), std::string("# x"), std::string("a: b"),
-        std::string("- a"), std::string("---"), std::string("..."), std::string("*a"), std::string("&a"),
-        std::string("!t"), std::string("|"), std::string(">"), std::string("%x"), std::string("@x"),
-        std::string("`x"), std::string("{"), std::string("]"), std::string("?"), std::string("1e3"),
-        std::string("0s"), std::string("12:30:45"), std::string("No"), std::string("=x"), std::string("<<"),
-        std::string(3000, 'x'), std::string("${a} $$"), std::string("5m"), std::string("y")}) {
+  for (const std::string& text : {std::string(" "),
+                                  std::string("a\tb"),
+                                  std::string("\n"),
+                                  std::string("a\r\nb\n\n"),
+                                  std::string("\0", 1),
+                                  std::string("\x01\x7f"),
+                                  std::string("\xc2\x85\xe2\x80\xa8\xef\xbb\xbf"),
+                                  std::string("\xf0\x9f\x98\x80"),
+                                  std::string("'"),
+                                  std::string("\""),
+                                  std::string("\\"),
+                                  std::string("# x"),
+                                  std::string("a: b"),
+                                  std::string("- a"),
+                                  std::string("---"),
+                                  std::string("..."),
+                                  std::string("*a"),
+                                  std::string("&a"),
+                                  std::string("!t"),
+                                  std::string("|"),
+                                  std::string(">"),
+                                  std::string("%x"),
+                                  std::string("@x"),
+                                  std::string("`x"),
+                                  std::string("{"),
+                                  std::string("]"),
+                                  std::string("?"),
+                                  std::string("1e3"),
+                                  std::string("0s"),
+                                  std::string("12:30:45"),
+                                  std::string("No"),
+                                  std::string("=x"),
+                                  std::string("<<"),
+                                  std::string(3000, 'x'),
+                                  std::string("${a} $$"),
+                                  std::string("5m"),
+                                  std::string("y")}) {
     v1::Resource resource;
     resource.set_name("x");
     resource.set_description(text);
@@ -204,8 +233,8 @@ TEST(ParseResources, CamelCaseListsAliasesAndEmptyDocuments) {
 }
 
 TEST(ParseResources, JsonThatTheYamlLibraryDoesNotTake) {
-  const auto resources =
-      Parse("{\n\t\"kind\": \"Consumer\",\n\t\"name\": \"a\", \"description\": \"\\ud83d\\ude00\"}");
+  const auto resources = Parse(
+      "{\n\t\"kind\": \"Consumer\",\n\t\"name\": \"a\", \"description\": \"\\ud83d\\ude00\"}");
   ASSERT_EQ(resources.size(), 1u);
   EXPECT_EQ(resources[0].description(), "\xf0\x9f\x98\x80");
 }
@@ -216,14 +245,19 @@ TEST(ParseResources, ErrorsNameLineFieldValueAndFix) {
     const char* error;
   } kCases[] = {
       {"kind: Route\nname: r\nspec:\n  match:\n    path: {prefx: /x}\n",
-       "test.yaml:5: Route/r spec.match.path.prefx: is not a known field; did you mean \"prefix\"?"},
+       "test.yaml:5: Route/r spec.match.path.prefx: is not a known field; did you mean "
+       "\"prefix\"?"},
       {"kind: Route\nname: r\nspec: {zzzzzz: 1}",
-       "test.yaml:3: Route/r spec.zzzzzz: is not a known field; known are match, upstreams, respond"},
-      {"kind: Rout\nname: r", "test.yaml:1: kind: \"Rout\" is not a known kind; did you mean \"Route\"?"},
-      {"kind: Banana\nname: r", "test.yaml:1: kind: \"Banana\" is not a known kind; write one of Listener, Route"},
+       "test.yaml:3: Route/r spec.zzzzzz: is not a known field; known are match, upstreams, "
+       "respond"},
+      {"kind: Rout\nname: r",
+       "test.yaml:1: kind: \"Rout\" is not a known kind; did you mean \"Route\"?"},
+      {"kind: Banana\nname: r",
+       "test.yaml:1: kind: \"Banana\" is not a known kind; write one of Listener, Route"},
       {"name: r", "test.yaml:1: kind: is missing; write one of Listener"},
       {"kind: Route", "test.yaml:1: name: is missing"},
-      {"kind: Route\nname: r\nspce: {}", "test.yaml:3: spce: is not a known field; did you mean \"spec\"?"},
+      {"kind: Route\nname: r\nspce: {}",
+       "test.yaml:3: spce: is not a known field; did you mean \"spec\"?"},
       {"kind: Route\nname: r\nmatch: {}", "settings stand under \"spec\""},
       {"kind: Route\nname: r\nname: s", "test.yaml:3: name: is given twice"},
       {"kind: Route\nname: r\nspec: {timeout: 15}",
@@ -233,19 +267,25 @@ TEST(ParseResources, ErrorsNameLineFieldValueAndFix) {
        "spec.retry.attempts: \"-1\" is not a whole number from 0 to 4294967295"},
       {"kind: Route\nname: r\nspec: {retry: {attempts: 4294967296}}", "not a whole number"},
       {"kind: Route\nname: r\nspec: {max_body_bytes: 1.5}", "\"1.5\" is not a whole number"},
-      {"kind: Route\nname: r\nspec: {match: {methods: GET}}", "spec.match.methods: is a single value; write a list"},
-      {"kind: Route\nname: r\nspec: {match: {path: /x}}", "spec.match.path: is a single value; write a map"},
+      {"kind: Route\nname: r\nspec: {match: {methods: GET}}",
+       "spec.match.methods: is a single value; write a list"},
+      {"kind: Route\nname: r\nspec: {match: {path: /x}}",
+       "spec.match.path: is a single value; write a map"},
       {"kind: Route\nname: r\nspec: {match: {path: {exact: /x, prefix: /y}}}",
        "spec.match.path.prefix: cannot stand beside exact; remove one of them"},
-      {"kind: Route\nname: r\nspec: {match: {path: {exact: [/x]}}}", "spec.match.path.exact: is a list; write a single value"},
-      {"kind: Upstream\nname: u\nspec: {outlier_detection: {disabled: yes}}", "\"yes\" is not a boolean; write true or false"},
+      {"kind: Route\nname: r\nspec: {match: {path: {exact: [/x]}}}",
+       "spec.match.path.exact: is a list; write a single value"},
+      {"kind: Upstream\nname: u\nspec: {outlier_detection: {disabled: yes}}",
+       "\"yes\" is not a boolean; write true or false"},
       {"kind: Upstream\nname: u\nspec: {load_balancer: fastest}",
        "\"fastest\" is not a known value; write one of round_robin, least_request"},
       {"kind: Upstream\nname: u\nspec: {endpoints: [{address: a}, {adress: b}]}",
        "spec.endpoints[1].adress: is not a known field; did you mean \"address\"?"},
-      {"kind: Consumer\nname: c\nspec: {api_keys: [{expires_at: tomorrow}]}", "\"tomorrow\" is not a time"},
+      {"kind: Consumer\nname: c\nspec: {api_keys: [{expires_at: tomorrow}]}",
+       "\"tomorrow\" is not a time"},
       {"kind: Consumer\nname: c\nlabels: [a]", "labels: is a list; write a map"},
-      {"kind: Consumer\nname: c\n---\nkind: Consumer\nname: c", "test.yaml:4: Consumer/c: is written twice, first on line 1"},
+      {"kind: Consumer\nname: c\n---\nkind: Consumer\nname: c",
+       "test.yaml:4: Consumer/c: is written twice, first on line 1"},
       {"just text", "test.yaml:1: a resource is a map"},
       {"a: [", "test.yaml:"},
       {"kind: !!binary x\nname: !mine y", "test.yaml:2: the tag \"!mine\" is not accepted"},
@@ -257,9 +297,12 @@ TEST(ParseResources, ErrorsNameLineFieldValueAndFix) {
 
 TEST(ParseResources, SaysAllErrorsAtOnce) {
   const std::string errors = ErrorOf(
-      "kind: Route\nname: r\nspec:\n  timeout: 15\n  upstream: []\n  retry: {attempts: x}\n---\nkind: Nothing\nname: n\n");
+      "kind: Route\nname: r\nspec:\n  timeout: 15\n  upstream: []\n  retry: {attempts: "
+      "x}\n---\nkind: Nothing\nname: n\n");
   EXPECT_THAT(errors, HasSubstr(":4: Route/r spec.timeout"));
-  EXPECT_THAT(errors, HasSubstr(":5: Route/r spec.upstream: is not a known field; did you mean \"upstreams\"?"));
+  EXPECT_THAT(
+      errors,
+      HasSubstr(":5: Route/r spec.upstream: is not a known field; did you mean \"upstreams\"?"));
   EXPECT_THAT(errors, HasSubstr(":6: Route/r spec.retry.attempts"));
   EXPECT_THAT(errors, HasSubstr(":8: kind"));
 }
@@ -289,7 +332,8 @@ TEST(ParseResources, EveryFieldTypeOfTheProtosIsSupported) {
       const auto* field = type->field(i);
       switch (field->cpp_type()) {
         case google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE:
-          if (field->message_type()->file()->package() == "portico.v1") open.push_back(field->message_type());
+          if (field->message_type()->file()->package() == "portico.v1")
+            open.push_back(field->message_type());
           break;
         case google::protobuf::FieldDescriptor::CPPTYPE_STRING:
         case google::protobuf::FieldDescriptor::CPPTYPE_ENUM:

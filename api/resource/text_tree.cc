@@ -91,14 +91,16 @@ class TreeBuilder {
     parent.levels = std::max(parent.levels, node->levels + 1);
     CheckSize(parent.nodes, parent.bytes, node->line);
     if (open_.size() + node->levels > bounds_.levels + 1) {
-      Fail(node->line, absl::StrCat("is nested deeper than ", bounds_.levels, " levels; flatten it"));
+      Fail(node->line,
+           absl::StrCat("is nested deeper than ", bounds_.levels, " levels; flatten it"));
     }
   }
 
   void CheckSize(size_t nodes, size_t bytes, int line) {
     if (nodes > bounds_.nodes || bytes > bounds_.bytes) {
-      Fail(line, absl::StrCat("with its aliases written out the text is larger than ", bounds_.nodes,
-                              " values or ", bounds_.bytes, " bytes; apply it in parts"));
+      Fail(line,
+           absl::StrCat("with its aliases written out the text is larger than ", bounds_.nodes,
+                        " values or ", bounds_.bytes, " bytes; apply it in parts"));
     }
   }
 
@@ -116,7 +118,8 @@ class YamlHandler final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     // A stray "," or "]" between documents is reported as an empty document again and again.
-    if (mark.pos == document_start_) builder_.Fail(Line(mark), "no value can start here; remove what stands here");
+    if (mark.pos == document_start_)
+      builder_.Fail(Line(mark), "no value can start here; remove what stands here");
     document_start_ = mark.pos;
     anchors_.clear();
   }
@@ -155,7 +158,8 @@ class YamlHandler final : public YAML::EventHandler {
 
   void CheckTag(const YAML::Mark& mark, const std::string& tag) {
     constexpr std::string_view kOwn = "tag:yaml.org,2002:";
-    if (tag.empty() || tag == "?" || tag == "!" || tag.compare(0, kOwn.size(), kOwn.data()) == 0) return;
+    if (tag.empty() || tag == "?" || tag == "!" || tag.compare(0, kOwn.size(), kOwn.data()) == 0)
+      return;
     builder_.Fail(Line(mark), absl::StrCat("the tag \"", tag, "\" is not accepted; remove it"));
   }
 
@@ -233,8 +237,9 @@ absl::StatusOr<TextTree> ParseYaml(std::string_view text, const TextBounds& boun
 
 absl::StatusOr<TextTree> ParseTextTree(std::string_view text, const TextBounds& bounds) {
   if (text.size() > bounds.bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("the text is ", text.size(), " bytes long, at most ",
-                                                   bounds.bytes, " are read; apply it in parts"));
+    return absl::InvalidArgumentError(absl::StrCat("the text is ", text.size(),
+                                                   " bytes long, at most ", bounds.bytes,
+                                                   " are read; apply it in parts"));
   }
   absl::StatusOr<TextTree> tree = ParseYaml(text, bounds);
   if (tree.ok()) return tree;

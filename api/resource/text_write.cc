@@ -26,12 +26,16 @@ using Json = nlohmann::ordered_json;
 Json MessageJson(const Message& message);
 
 Json ChildJson(const Message& child) {
-  if (const auto* duration = google::protobuf::DynamicCastToGenerated<google::protobuf::Duration>(&child)) {
+  if (const auto* duration =
+          google::protobuf::DynamicCastToGenerated<google::protobuf::Duration>(&child)) {
     return FormatDuration(*duration);
   }
-  if (const auto* time = google::protobuf::DynamicCastToGenerated<google::protobuf::Timestamp>(&child)) {
-    return absl::FormatTime("%E4Y-%m-%dT%H:%M:%E*SZ", absl::FromUnixSeconds(time->seconds()) + absl::Nanoseconds(time->nanos()),
-                            absl::UTCTimeZone());
+  if (const auto* time =
+          google::protobuf::DynamicCastToGenerated<google::protobuf::Timestamp>(&child)) {
+    return absl::FormatTime(
+        "%E4Y-%m-%dT%H:%M:%E*SZ",
+        absl::FromUnixSeconds(time->seconds()) + absl::Nanoseconds(time->nanos()),
+        absl::UTCTimeZone());
   }
   return MessageJson(child);
 }
@@ -56,7 +60,8 @@ Json ValueJson(const Message& message, const FieldDescriptor& field, int index) 
     case FieldDescriptor::CPPTYPE_UINT64:
       return reflection.GetUInt64(message, &field);
     case FieldDescriptor::CPPTYPE_STRING:
-      return element ? reflection.GetRepeatedString(message, &field, index) : reflection.GetString(message, &field);
+      return element ? reflection.GetRepeatedString(message, &field, index)
+                     : reflection.GetString(message, &field);
     default:
       return nullptr;  // No other type in the protos of resources; a test walks them all.
   }
@@ -108,34 +113,42 @@ Json ResourceJson(const v1::Resource& resource) {
   if (!resource.description().empty()) json["description"] = resource.description();
   const auto* spec = resource.GetReflection()->GetOneofFieldDescriptor(
       resource, v1::Resource::descriptor()->FindOneofByName("spec"));
-  if (spec != nullptr) json["spec"] = MessageJson(resource.GetReflection()->GetMessage(resource, spec));
+  if (spec != nullptr)
+    json["spec"] = MessageJson(resource.GetReflection()->GetMessage(resource, spec));
   return json;
 }
 
 // Text that YAML readers take for something else when it stands without quotes.
 bool LooksLikeNoText(std::string_view text) {
-  constexpr std::array<std::string_view, 9> kWords = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"};
+  constexpr std::array<std::string_view, 9> kWords = {"true", "false", "yes", "no",  "on",
+                                                      "off",  "y",     "n",   "null"};
   if (text.empty() || absl::ascii_isdigit(static_cast<unsigned char>(text[0]))) return true;
   if (std::string_view("+-.~<=").find(text[0]) != std::string_view::npos) return true;
-  return std::any_of(kWords.begin(), kWords.end(),
-                     [&](std::string_view word) { return absl::EqualsIgnoreCase(Absl(word), Absl(text)); });
+  return std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
+    return absl::EqualsIgnoreCase(Absl(word), Absl(text));
+  });
 }
 
 // Durations and times of our own are plain; they start with a digit but name a unit.
 bool IsPlainText(std::string_view text) {
   if (text == "0s") return true;
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-' || c == '.';
-  }) && !LooksLikeNoText(text);
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) {
+                       return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-' ||
+                              c == '.';
+                     }) &&
+         !LooksLikeNoText(text);
 }
 
 bool IsDuration(std::string_view text) {
   return !text.empty() && absl::ascii_isdigit(static_cast<unsigned char>(text[0])) &&
-         absl::ascii_isalpha(static_cast<unsigned char>(text.back())) && text.find_first_not_of("0123456789hmsun") == std::string_view::npos;
+         absl::ascii_isalpha(static_cast<unsigned char>(text.back())) &&
+         text.find_first_not_of("0123456789hmsun") == std::string_view::npos;
 }
 
 void EmitText(const std::string& text, YAML::Emitter& out) {
-  const bool printable = std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
+  const bool printable =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
   if (IsPlainText(text) || IsDuration(text)) {
     out << text;
   } else if (printable && text.find('"') != std::string::npos) {
@@ -163,7 +176,8 @@ void Emit(const Json& json, YAML::Emitter& out) {
     }
     out << YAML::EndMap;
   } else if (json.is_array()) {
-    const bool texts = std::all_of(json.begin(), json.end(), [](const Json& value) { return value.is_string(); });
+    const bool texts =
+        std::all_of(json.begin(), json.end(), [](const Json& value) { return value.is_string(); });
     if (texts && json.size() <= 8) out << YAML::Flow;
     out << YAML::BeginSeq;
     for (const Json& value : json) Emit(value, out);

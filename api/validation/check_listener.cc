@@ -7,8 +7,10 @@ namespace {
 
 void CheckLimits(const v1::ConnectionLimits& limits, Report& report) {
   const std::string at = "spec.limits.";
-  if (limits.max_header_bytes() != 0) report.Range(at + "max_header_bytes", limits.max_header_bytes(), 1024, 1048576);
-  if (limits.max_header_count() != 0) report.Range(at + "max_header_count", limits.max_header_count(), 1, 1000);
+  if (limits.max_header_bytes() != 0)
+    report.Range(at + "max_header_bytes", limits.max_header_bytes(), 1024, 1048576);
+  if (limits.max_header_count() != 0)
+    report.Range(at + "max_header_count", limits.max_header_count(), 1, 1000);
   const auto time = [&](const char* field, bool has, const google::protobuf::Duration& value) {
     if (has) report.Range(at + field, value, absl::Milliseconds(1), absl::Hours(24));
   };
@@ -20,10 +22,12 @@ void CheckLimits(const v1::ConnectionLimits& limits, Report& report) {
 }  // namespace
 
 void CheckListener(const v1::Listener& listener, Report& report) {
-  if (report.Required("spec.address", listener.address(), "write an IP address and a port like \"0.0.0.0:8080\"")) {
+  if (report.Required("spec.address", listener.address(),
+                      "write an IP address and a port like \"0.0.0.0:8080\"")) {
     report.Add("spec.address", listener.address(), ParseSocketAddress(listener.address()).status());
   }
-  report.Known("spec.proxy_protocol", listener.proxy_protocol(), v1::ProxyProtocol_IsValid(listener.proxy_protocol()));
+  report.Known("spec.proxy_protocol", listener.proxy_protocol(),
+               v1::ProxyProtocol_IsValid(listener.proxy_protocol()));
   report.AtMost("spec.trusted_hops", listener.trusted_hops_size(), 1000, "ranges");
   Duplicates duplicates;
   for (int i = 0; i < listener.trusted_hops_size(); ++i) {

@@ -26,7 +26,8 @@ void CheckRate(const v1::Rate& rate, bool has, const std::string& at, Report& re
   constexpr uint64_t kMost = 1'000'000'000;
   report.Range(at + ".requests", rate.requests(), 1, kMost);
   if (!rate.has_per()) {
-    report.Add(at + ".per", "", "is required and not set", "write the time in which the requests may come, as 1m");
+    report.Add(at + ".per", "", "is required and not set",
+               "write the time in which the requests may come, as 1m");
   } else {
     report.Range(at + ".per", rate.per(), absl::Milliseconds(1), absl::Hours(24));
   }
@@ -34,12 +35,13 @@ void CheckRate(const v1::Rate& rate, bool has, const std::string& at, Report& re
 }
 
 // Request fields that Portico sets itself, besides those that frame a message.
-constexpr std::array<std::string_view, 4> kOwnRequestFields = {"x-request-id", "x-forwarded-for", "x-forwarded-proto",
-                                                               "traceparent"};
+constexpr std::array<std::string_view, 4> kOwnRequestFields = {"x-request-id", "x-forwarded-for",
+                                                               "x-forwarded-proto", "traceparent"};
 
 class EditsCheck {
  public:
-  EditsCheck(std::string at, bool request, Report& report) : at_(std::move(at)), request_(request), report_(report) {}
+  EditsCheck(std::string at, bool request, Report& report)
+      : at_(std::move(at)), request_(request), report_(report) {}
 
   void Run(const v1::HeaderEdits& edits) {
     report_.AtMost(at_ + ".set", edits.set_size(), 64, "fields");
@@ -61,7 +63,8 @@ class EditsCheck {
       if (!CheckField(field, edits.remove(i))) continue;
       if (!removed.Check(report_, field, lower, edits.remove(i))) continue;
       if (const auto found = set_fields.find(lower); found != set_fields.end()) {
-        report_.Add(field, edits.remove(i), absl::StrCat("is removed here and set by set[", found->second, "]"),
+        report_.Add(field, edits.remove(i),
+                    absl::StrCat("is removed here and set by set[", found->second, "]"),
                     "keep one: set replaces what was there");
       }
     }
@@ -100,7 +103,8 @@ void CheckLogPath(const std::string& path, Report& report) {
     report.Add("spec.path", path, "is not the absolute path of a file", kFix);
     return;
   }
-  if (std::any_of(path.begin(), path.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
+  if (std::any_of(path.begin(), path.end(),
+                  [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
     report.Add("spec.path", path, "holds control characters", kFix);
   }
   const std::vector<std::string> parts = absl::StrSplit(path, '/');
@@ -109,10 +113,11 @@ void CheckLogPath(const std::string& path, Report& report) {
   }
 }
 
-void CheckLogFields(const google::protobuf::RepeatedPtrField<std::string>& names, const std::string& at, Report& report) {
+void CheckLogFields(const google::protobuf::RepeatedPtrField<std::string>& names,
+                    const std::string& at, Report& report) {
   // They carry credentials, which have no place in a log.
-  constexpr std::array<std::string_view, 5> kSecret = {"authorization", "proxy-authorization", "cookie", "set-cookie",
-                                                       "x-api-key"};
+  constexpr std::array<std::string_view, 5> kSecret = {"authorization", "proxy-authorization",
+                                                       "cookie", "set-cookie", "x-api-key"};
   report.AtMost(at, names.size(), 32, "fields");
   Duplicates duplicates;
   for (int i = 0; i < names.size(); ++i) {
@@ -145,7 +150,8 @@ void CheckPlan(const v1::Plan& plan, Report& report) {
 void CheckRateLimitPolicy(const v1::RateLimitPolicy& policy, Report& report) {
   CheckRate(policy.rate(), policy.has_rate(), "spec.rate", report);
   if (policy.key().empty()) {
-    report.Add("spec.key", "", "is required and not set", "add what requests are counted by, as {client_address: {}}");
+    report.Add("spec.key", "", "is required and not set",
+               "add what requests are counted by, as {client_address: {}}");
   }
   report.AtMost("spec.key", policy.key_size(), 8, "parts");
   Duplicates duplicates;
@@ -155,14 +161,17 @@ void CheckRateLimitPolicy(const v1::RateLimitPolicy& policy, Report& report) {
     switch (part.part_case()) {
       case v1::RateLimitKey::kHeader:
         if (!report.Token(at + ".header", part.header())) continue;
-        duplicates.Check(report, at + ".header", absl::StrCat("header ", absl::AsciiStrToLower(part.header())), part.header());
+        duplicates.Check(report, at + ".header",
+                         absl::StrCat("header ", absl::AsciiStrToLower(part.header())),
+                         part.header());
         continue;
       case v1::RateLimitKey::kClaim:
         if (!report.Required(at + ".claim", part.claim(), "name a claim")) continue;
         duplicates.Check(report, at + ".claim", absl::StrCat("claim ", part.claim()), part.claim());
         continue;
       case v1::RateLimitKey::PART_NOT_SET:
-        report.Add(at, "", "names nothing to count by", "set one of client_address, consumer, route, header, claim");
+        report.Add(at, "", "names nothing to count by",
+                   "set one of client_address, consumer, route, header, claim");
         continue;
       default:
         duplicates.Check(report, at, absl::StrCat("part ", part.part_case()), "");

@@ -14,7 +14,9 @@ constexpr size_t kMaxContent = 2 << 20;
 
 void CheckName(const std::string& name, Report& report) {
   if (!report.Required("name", name, "give the resource a name")) return;
-  const auto good = [](unsigned char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); };
+  const auto good = [](unsigned char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c);
+  };
   const bool valid = name.size() <= kMaxName && good(name[0]) &&
                      std::all_of(name.begin(), name.end(), [&](unsigned char c) {
                        return good(c) || c == '-' || c == '_' || c == '.';
@@ -32,7 +34,8 @@ void CheckLabels(const v1::Resource& resource, Report& report) {
       report.Add("labels", name, "is not a valid label name", "use 1 to 128 bytes");
     }
     if (value.size() > 1024) {
-      report.Add(absl::StrCat("labels.", Shortened(name)), value, "is too long", "use at most 1024 bytes");
+      report.Add(absl::StrCat("labels.", Shortened(name)), value, "is too long",
+                 "use at most 1024 bytes");
     }
   }
 }
@@ -67,7 +70,8 @@ void CheckSpec(const v1::Resource& resource, Report& report) {
 void CheckResource(const ResourceKey& key, const StoredResource& stored, Report& report) {
   const v1::Resource& resource = stored.resource;
   if (KeyOf(resource) != key) {
-    report.Add("name", ToString(KeyOf(resource)), absl::StrCat("is stored as ", ToString(key)), "apply it again");
+    report.Add("name", ToString(KeyOf(resource)), absl::StrCat("is stored as ", ToString(key)),
+               "apply it again");
   }
   CheckName(resource.name(), report);
   CheckLabels(resource, report);
@@ -83,11 +87,13 @@ void CheckRegex(const std::string& field, const std::string& pattern, Report& re
   options.set_log_errors(false);
   const RE2 regex(pattern, options);
   if (!regex.ok()) {
-    const std::string fix = regex.error_arg().empty() ? "correct the expression (RE2 syntax)"
-                                                      : absl::StrCat("correct \"", regex.error_arg(), "\" (RE2 syntax)");
+    const std::string fix = regex.error_arg().empty()
+                                ? "correct the expression (RE2 syntax)"
+                                : absl::StrCat("correct \"", regex.error_arg(), "\" (RE2 syntax)");
     report.Add(field, pattern, regex.error(), fix);
   } else if (regex.ProgramSize() > 5000) {
-    report.Add(field, pattern, absl::StrCat("compiles to ", regex.ProgramSize(), " instructions, more than 5000"),
+    report.Add(field, pattern,
+               absl::StrCat("compiles to ", regex.ProgramSize(), " instructions, more than 5000"),
                "use smaller repetition counts and fewer alternatives");
   }
 }

@@ -31,9 +31,10 @@ void CheckResponse(const v1::Route& route, Report& report) {
   report.AtMost("spec.respond.body", respond.body().size(), 4096, "bytes");
   if (valid && !respond.body().empty() &&
       (respond.status() == 204 || respond.status() == 205 || respond.status() == 304)) {
-    report.Add("spec.respond.body", respond.body(),
-               absl::StrCat("cannot be sent with status ", respond.status(), " (RFC 9110 section 15)"),
-               "remove the body, or use another status");
+    report.Add(
+        "spec.respond.body", respond.body(),
+        absl::StrCat("cannot be sent with status ", respond.status(), " (RFC 9110 section 15)"),
+        "remove the body, or use another status");
   }
   if (!IsFieldValue(respond.content_type())) {
     report.Add("spec.respond.content_type", respond.content_type(), "is no header value",
@@ -41,16 +42,19 @@ void CheckResponse(const v1::Route& route, Report& report) {
   }
   // What a request that is not forwarded has no use for.
   if (route.has_rewrite()) {
-    report.Add("spec.rewrite", "", "has no effect beside respond: nothing is forwarded", "remove rewrite, or forward to upstreams");
+    report.Add("spec.rewrite", "", "has no effect beside respond: nothing is forwarded",
+               "remove rewrite, or forward to upstreams");
   }
   if (route.has_retry()) {
-    report.Add("spec.retry", "", "has no effect beside respond: nothing is forwarded", "remove retry, or forward to upstreams");
+    report.Add("spec.retry", "", "has no effect beside respond: nothing is forwarded",
+               "remove retry, or forward to upstreams");
   }
 }
 
 void CheckAction(const v1::Route& route, Report& report) {
   if (route.has_respond() && !route.upstreams().empty()) {
-    report.Add("spec.respond", "", "stands beside upstreams, and a route does one or the other", "remove one of the two");
+    report.Add("spec.respond", "", "stands beside upstreams, and a route does one or the other",
+               "remove one of the two");
   } else if (!route.has_respond() && route.upstreams().empty()) {
     report.Add("spec.upstreams", "", "is required and not set", "name an Upstream, or set respond");
   }
@@ -61,12 +65,15 @@ void CheckAction(const v1::Route& route, Report& report) {
 void CheckRewriteHost(const std::string& host, Report& report) {
   std::string_view name = host;
   const size_t colon = name.rfind(':');
-  const bool has_port = colon != std::string_view::npos && name.back() != ']' && name.substr(0, colon).find_first_of(":") == std::string_view::npos;
+  const bool has_port = colon != std::string_view::npos && name.back() != ']' &&
+                        name.substr(0, colon).find_first_of(":") == std::string_view::npos;
   const bool bracket_port = colon != std::string_view::npos && colon > 0 && name[colon - 1] == ']';
   if (has_port || bracket_port) {
     const std::string_view port = name.substr(colon + 1);
-    if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string_view::npos) {
-      report.Add("spec.rewrite.host", host, "has a port that is not a number", "correct or remove it");
+    if (port.empty() || port.size() > 5 ||
+        port.find_first_not_of("0123456789") != std::string_view::npos) {
+      report.Add("spec.rewrite.host", host, "has a port that is not a number",
+                 "correct or remove it");
       return;
     }
     name = name.substr(0, colon);
@@ -75,7 +82,8 @@ void CheckRewriteHost(const std::string& host, Report& report) {
   if (!pattern.ok()) {
     report.Add("spec.rewrite.host", host, pattern.status());
   } else if (pattern->wildcard) {
-    report.Add("spec.rewrite.host", host, "is a wildcard, and one host must be sent", "write one host name");
+    report.Add("spec.rewrite.host", host, "is a wildcard, and one host must be sent",
+               "write one host name");
   }
 }
 
@@ -87,23 +95,26 @@ void CheckRewrite(const v1::Route& route, Report& report) {
   if (!rewrite.host().empty()) CheckRewriteHost(rewrite.host(), report);
   if (rewrite.prefix().empty()) return;
   if (!route.match().path().has_prefix()) {
-    report.Add("spec.rewrite.prefix", rewrite.prefix(), "replaces a matched prefix, but match.path has none",
+    report.Add("spec.rewrite.prefix", rewrite.prefix(),
+               "replaces a matched prefix, but match.path has none",
                "use match.path.prefix, or remove rewrite.prefix");
   }
   const absl::Status status = CheckCanonicalPath(rewrite.prefix());
   report.Add("spec.rewrite.prefix", rewrite.prefix(), status);
   if (status.ok() && rewrite.prefix().size() > 1 && rewrite.prefix().back() == '/') {
-    report.Add("spec.rewrite.prefix", rewrite.prefix(), "ends with \"/\", which would be doubled",
-               absl::StrCat("write \"", rewrite.prefix().substr(0, rewrite.prefix().size() - 1), "\""));
+    report.Add(
+        "spec.rewrite.prefix", rewrite.prefix(), "ends with \"/\", which would be doubled",
+        absl::StrCat("write \"", rewrite.prefix().substr(0, rewrite.prefix().size() - 1), "\""));
   }
 }
 
-void CheckNames(const google::protobuf::RepeatedPtrField<std::string>& names, const std::string& field,
-                const char* fix, Report& report) {
+void CheckNames(const google::protobuf::RepeatedPtrField<std::string>& names,
+                const std::string& field, const char* fix, Report& report) {
   report.AtMost(field, names.size(), 16, "names");
   Duplicates duplicates;
   for (int i = 0; i < names.size(); ++i) {
-    if (report.Required(At(field, i), names[i], fix)) duplicates.Check(report, At(field, i), names[i]);
+    if (report.Required(At(field, i), names[i], fix))
+      duplicates.Check(report, At(field, i), names[i]);
   }
 }
 
@@ -113,12 +124,14 @@ void CheckAuthentication(const v1::Authentication& authentication, Report& repor
   const std::string list = "spec.authentication.any_of";
   if (authentication.any_of().empty()) {
     report.Add(list, "", "is required and not set",
-               "add {jwt: {provider: NAME}} or {api_key: {}}, or remove authentication to let everybody call");
+               "add {jwt: {provider: NAME}} or {api_key: {}}, or remove authentication to let "
+               "everybody call");
   }
   report.AtMost(list, authentication.any_of_size(), 8, "methods");
   Duplicates duplicates;
-  const bool any_jwt = std::any_of(authentication.any_of().begin(), authentication.any_of().end(),
-                                   [](const v1::AuthenticationMethod& method) { return method.has_jwt(); });
+  const bool any_jwt =
+      std::any_of(authentication.any_of().begin(), authentication.any_of().end(),
+                  [](const v1::AuthenticationMethod& method) { return method.has_jwt(); });
   for (int i = 0; i < authentication.any_of_size(); ++i) {
     const v1::AuthenticationMethod& method = authentication.any_of(i);
     const std::string at = At(list, i);
@@ -134,7 +147,8 @@ void CheckAuthentication(const v1::Authentication& authentication, Report& repor
       if (!report.FieldName(field, header)) continue;
       duplicates.Check(report, field, absl::StrCat("key ", header), header);
       if (any_jwt && header == "authorization") {
-        report.Add(field, written, "is the field that the JWT of this route is read from", "use another field, as x-api-key");
+        report.Add(field, written, "is the field that the JWT of this route is read from",
+                   "use another field, as x-api-key");
       }
     } else {
       report.Add(at, "", "names no method", "set jwt or api_key");
@@ -146,11 +160,13 @@ void CheckRoute(const v1::Route& route, Report& report) {
   CheckRouteMatch(route.match(), report);
   CheckAction(route, report);
   if (route.has_rewrite()) CheckRewrite(route, report);
-  if (route.has_timeout()) report.Range("spec.timeout", route.timeout(), absl::Milliseconds(1), absl::Hours(24 * 7));
+  if (route.has_timeout())
+    report.Range("spec.timeout", route.timeout(), absl::Milliseconds(1), absl::Hours(24 * 7));
   if (route.has_authentication()) CheckAuthentication(route.authentication(), report);
   CheckNames(route.rate_limits(), "spec.rate_limits", "name a RateLimitPolicy", report);
   CheckNames(route.header_transforms(), "spec.header_transforms", "name a HeaderTransform", report);
-  if (route.retry().attempts() != 0) report.Range("spec.retry.attempts", route.retry().attempts(), 1, 5);
+  if (route.retry().attempts() != 0)
+    report.Range("spec.retry.attempts", route.retry().attempts(), 1, 5);
 }
 
 }  // namespace portico::api

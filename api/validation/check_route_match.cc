@@ -22,7 +22,8 @@ void CheckPath(const v1::PathMatch& path, Report& report) {
       const absl::Status status = CheckCanonicalPath(path.prefix());
       report.Add(at + ".prefix", path.prefix(), status);
       if (status.ok() && path.prefix().size() > 1 && path.prefix().back() == '/') {
-        report.Add(at + ".prefix", path.prefix(), "ends with \"/\", but a prefix counts whole segments anyway",
+        report.Add(at + ".prefix", path.prefix(),
+                   "ends with \"/\", but a prefix counts whole segments anyway",
                    absl::StrCat("write \"", path.prefix().substr(0, path.prefix().size() - 1),
                                 "\", which takes this path and everything below it"));
       }
@@ -35,7 +36,8 @@ void CheckPath(const v1::PathMatch& path, Report& report) {
       CheckRegex(at + ".regex", path.regex(), report);
       return;
     case v1::PathMatch::KIND_NOT_SET:
-      report.Add(at, "", "is required and not set", "set one of exact, prefix, template, regex; \"prefix: /\" takes all");
+      report.Add(at, "", "is required and not set",
+                 "set one of exact, prefix, template, regex; \"prefix: /\" takes all");
   }
 }
 
@@ -46,7 +48,9 @@ void CheckHosts(const v1::RouteMatch& match, Report& report) {
     const std::string field = At("spec.match.hosts", i);
     const absl::StatusOr<HostPattern> host = ParseHostPattern(match.hosts(i));
     report.Add(field, match.hosts(i), host.status());
-    if (host.ok()) duplicates.Check(report, field, absl::StrCat(host->wildcard ? "*." : "", host->name), match.hosts(i));
+    if (host.ok())
+      duplicates.Check(report, field, absl::StrCat(host->wildcard ? "*." : "", host->name),
+                       match.hosts(i));
   }
 }
 
@@ -58,7 +62,8 @@ void CheckMethods(const v1::RouteMatch& match, Report& report) {
     const std::string& method = match.methods(i);
     const std::string upper = absl::AsciiStrToUpper(method);
     if (!IsToken(method) || method.size() > 32) {
-      report.Add(field, method, "is not a method (RFC 9110 section 9)", "write one like GET or POST");
+      report.Add(field, method, "is not a method (RFC 9110 section 9)",
+                 "write one like GET or POST");
     } else if (method != upper) {
       report.Add(field, method, "is not in upper case, and methods are compared byte by byte",
                  absl::StrCat("write ", upper));
@@ -71,13 +76,18 @@ void CheckMethods(const v1::RouteMatch& match, Report& report) {
 // Whether conditions on one field or parameter can hold together.
 class Contradictions {
  public:
-  void Check(Report& report, const std::string& at, const std::string& name, bool absent, const std::string* exact) {
+  void Check(Report& report, const std::string& at, const std::string& name, bool absent,
+             const std::string* exact) {
     State& state = states_[name];
     if ((absent && state.needs_value) || (!absent && state.absent)) {
-      report.Add(at, name, "is required to be absent by one condition and present by another, so this route matches nothing",
+      report.Add(at, name,
+                 "is required to be absent by one condition and present by another, so this route "
+                 "matches nothing",
                  "remove one of the two conditions");
     } else if (exact != nullptr && state.exact && *state.exact != *exact) {
-      report.Add(at, *exact, absl::StrCat("cannot equal two values at once (the other is \"", Shortened(*state.exact), "\"), so this route matches nothing"),
+      report.Add(at, *exact,
+                 absl::StrCat("cannot equal two values at once (the other is \"",
+                              Shortened(*state.exact), "\"), so this route matches nothing"),
                  "remove one, or use one regex with both");
     }
     state.absent = state.absent || absent;
@@ -101,7 +111,8 @@ void CheckHeaders(const v1::RouteMatch& match, Report& report) {
   for (int i = 0; i < match.headers_size(); ++i) {
     const std::string at = At("spec.match.headers", i);
     const v1::HeaderMatch& header = match.headers(i);
-    if (report.Token(at + ".name", header.name()) && absl::EqualsIgnoreCase(header.name(), "host")) {
+    if (report.Token(at + ".name", header.name()) &&
+        absl::EqualsIgnoreCase(header.name(), "host")) {
       report.Add(at + ".name", header.name(), "is matched by hosts", "use match.hosts");
     }
     switch (header.condition_case()) {
@@ -111,7 +122,8 @@ void CheckHeaders(const v1::RouteMatch& match, Report& report) {
         const std::string& value = exact ? header.exact() : header.prefix();
         // A prefix may end in a space, which a whole value never does.
         if (!IsFieldValue(exact ? value : value + "x")) {
-          report.Add(at + (exact ? ".exact" : ".prefix"), value, "can never be a header value (RFC 9110 section 5.5)",
+          report.Add(at + (exact ? ".exact" : ".prefix"), value,
+                     "can never be a header value (RFC 9110 section 5.5)",
                      "remove control characters and white space at the ends");
         }
         break;
@@ -122,7 +134,8 @@ void CheckHeaders(const v1::RouteMatch& match, Report& report) {
       case v1::HeaderMatch::kPresent:
         break;
       case v1::HeaderMatch::CONDITION_NOT_SET:
-        report.Add(at, header.name(), "has no condition", "set one of exact, prefix, regex, present");
+        report.Add(at, header.name(), "has no condition",
+                   "set one of exact, prefix, regex, present");
         continue;
     }
     const std::string name = absl::AsciiStrToLower(header.name());
@@ -160,7 +173,8 @@ void CheckRouteMatch(const v1::RouteMatch& match, Report& report) {
   Duplicates listeners;
   for (int i = 0; i < match.listeners_size(); ++i) {
     const std::string field = At("spec.match.listeners", i);
-    if (report.Required(field, match.listeners(i), "name a Listener")) listeners.Check(report, field, match.listeners(i));
+    if (report.Required(field, match.listeners(i), "name a Listener"))
+      listeners.Check(report, field, match.listeners(i));
   }
   CheckHosts(match, report);
   CheckPath(match.path(), report);

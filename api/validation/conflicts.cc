@@ -44,7 +44,8 @@ std::string ShownPath(const v1::PathMatch& path) {
 
 }  // namespace
 
-void ClaimIndex::Add(const ResourceKey& key, const v1::Resource& resource, const std::vector<Claim>& claims) {
+void ClaimIndex::Add(const ResourceKey& key, const v1::Resource& resource,
+                     const std::vector<Claim>& claims) {
   for (size_t i = 0; i < claims.size(); ++i) {
     // A host written twice is one claim of a route, and a violation elsewhere.
     if (resource.has_route() && i > 0 && claims[i].value == claims[i - 1].value) continue;
@@ -57,7 +58,8 @@ const std::vector<ClaimIndex::Holder>* ClaimIndex::Find(const std::string& claim
   return found == holders_.end() || found->second.size() < 2 ? nullptr : &found->second;
 }
 
-void ClaimIndex::Check(const v1::Resource& resource, const std::vector<Claim>& claims, Report& report) const {
+void ClaimIndex::Check(const v1::Resource& resource, const std::vector<Claim>& claims,
+                       Report& report) const {
   if (resource.has_route()) {
     CheckRoute(resource.route().match(), claims, report);
     return;
@@ -76,13 +78,15 @@ void ClaimIndex::CheckExclusive(const Claim& claim, Report& report) const {
                "give each consumer keys of its own, and list a key once");
   } else {
     report.Add(claim.field, Std(absl::string_view(claim.value)).substr(7),
-               absl::StrCat("is also the address of ", ToString(*first.key)), "use another address or port");
+               absl::StrCat("is also the address of ", ToString(*first.key)),
+               "use another address or port");
   }
 }
 
-// A route never wins when each combination of host, listener and method that it takes is also taken by a
-// route with the same path and conditions and an earlier name.
-void ClaimIndex::CheckRoute(const v1::RouteMatch& match, const std::vector<Claim>& claims, Report& report) const {
+// A route never wins when each combination of host, listener and method that it takes is also taken
+// by a route with the same path and conditions and an earlier name.
+void ClaimIndex::CheckRoute(const v1::RouteMatch& match, const std::vector<Claim>& claims,
+                            Report& report) const {
   if (match.path().kind_case() == v1::PathMatch::KIND_NOT_SET) return;
   const std::vector<const std::string*> listeners = Each(match.listeners());
   const std::vector<const std::string*> methods = Each(match.methods());
@@ -115,10 +119,11 @@ void ClaimIndex::CheckRoute(const v1::RouteMatch& match, const std::vector<Claim
     shown.resize(3);
     shown.push_back(absl::StrCat(more, " more"));
   }
-  report.Add("spec.match", ShownPath(match.path()),
-             absl::StrCat("can never win: every request it takes goes to ", absl::StrJoin(shown, ", "),
-                          ", with the same conditions and an earlier name"),
-             "remove one of them, or change its host, path, methods or conditions");
+  report.Add(
+      "spec.match", ShownPath(match.path()),
+      absl::StrCat("can never win: every request it takes goes to ", absl::StrJoin(shown, ", "),
+                   ", with the same conditions and an earlier name"),
+      "remove one of them, or change its host, path, methods or conditions");
 }
 
 }  // namespace portico::api

@@ -19,8 +19,8 @@ class ClaimIndex {
   // REQUIRES: resources come in key order.
   void Add(const ResourceKey& key, const v1::Resource& resource, const std::vector<Claim>& claims);
 
-  // Adds what is in the way of one resource that was added. Of two in conflict the one whose name comes
-  // later is at fault: for routes that is the one that never wins (see the comment of Route).
+  // Adds what is in the way of one resource that was added. Of two in conflict the one whose name
+  // comes later is at fault: for routes that is the one that never wins (see the comment of Route).
   void Check(const v1::Resource& resource, const std::vector<Claim>& claims, Report& report) const;
 
  private:
@@ -30,7 +30,8 @@ class ClaimIndex {
     std::string field;
   };
 
-  void CheckRoute(const v1::RouteMatch& match, const std::vector<Claim>& claims, Report& report) const;
+  void CheckRoute(const v1::RouteMatch& match, const std::vector<Claim>& claims,
+                  Report& report) const;
   void CheckExclusive(const Claim& claim, Report& report) const;
   const std::vector<Holder>* Find(const std::string& claim) const;
 

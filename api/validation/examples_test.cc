@@ -1,5 +1,5 @@
-// Every file under deploy/examples is accepted by itself and survives being written out again; the YAML blocks
-// of docs/configuration.md are accepted together.
+// Every file under deploy/examples is accepted by itself and survives being written out again; the
+// YAML blocks of docs/configuration.md are accepted together.
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -43,7 +43,8 @@ TEST(Examples, AreAccepted) {
       EXPECT_EQ(MakeStored(again->at(0))->content, stored->content) << ToYaml(resource);
       set[KeyOf(stored->resource)] = stored;
     }
-    for (const v1::Violation& violation : Validate(set)) ADD_FAILURE() << path << ": " << ToString(violation);
+    for (const v1::Violation& violation : Validate(set))
+      ADD_FAILURE() << path << ": " << ToString(violation);
   }
   EXPECT_GE(seen, 6);
 }
@@ -55,11 +56,13 @@ TEST(Examples, BlocksOfTheReferenceAreAcceptedTogether) {
     const std::vector<std::string> parts = absl::StrSplit(Read(path), "```");
     for (size_t i = 1; i < parts.size(); i += 2) {
       if (!absl::StartsWith(parts[i], "yaml\nkind:")) continue;
-      absl::StatusOr<std::vector<v1::Resource>> resources = ParseResources(parts[i].substr(5), path);
+      absl::StatusOr<std::vector<v1::Resource>> resources =
+          ParseResources(parts[i].substr(5), path);
       ASSERT_TRUE(resources.ok()) << resources.status() << parts[i];
       for (const v1::Resource& resource : *resources) {
         StoredResourcePtr stored = MakeStored(resource);
-        EXPECT_TRUE(set.emplace(KeyOf(resource), stored).second) << ToString(KeyOf(resource)) << " is there twice";
+        EXPECT_TRUE(set.emplace(KeyOf(resource), stored).second)
+            << ToString(KeyOf(resource)) << " is there twice";
       }
     }
   }

@@ -18,7 +18,8 @@ std::string Shortened(std::string_view value) {
   return absl::StrCat(Absl(value.substr(0, end)), "...");
 }
 
-void Report::Add(std::string field, std::string_view value, std::string_view reason, std::string_view fix) {
+void Report::Add(std::string field, std::string_view value, std::string_view reason,
+                 std::string_view fix) {
   Finding& finding = findings_.emplace_back();
   finding.violation.mutable_resource()->set_kind(key_.kind);
   finding.violation.mutable_resource()->set_name(key_.name);
@@ -38,7 +39,8 @@ void Report::Add(std::string field, std::string_view value, const absl::Status& 
 
 void Report::AddMissing(std::string field, ResourceKey missing) {
   const std::string reason = absl::StrCat("there is no ", missing.kind, " of this name");
-  const std::string fix = absl::StrCat("correct the name, or create the ", missing.kind, " in the same apply");
+  const std::string fix =
+      absl::StrCat("correct the name, or create the ", missing.kind, " in the same apply");
   Add(std::move(field), missing.name, reason, fix);
   findings_.back().missing = std::move(missing);
 }
@@ -56,14 +58,16 @@ bool Report::Range(const std::string& field, uint64_t value, uint64_t least, uin
   return false;
 }
 
-bool Report::Range(const std::string& field, const google::protobuf::Duration& value, absl::Duration least,
-                   absl::Duration most) {
-  const bool well_formed = value.nanos() > -1'000'000'000 && value.nanos() < 1'000'000'000 &&
-                           (value.seconds() == 0 || value.nanos() == 0 || (value.seconds() < 0) == (value.nanos() < 0));
-  const std::string fix =
-      absl::StrCat("use ", FormatDuration(FromAbslDuration(least)), " to ", FormatDuration(FromAbslDuration(most)));
+bool Report::Range(const std::string& field, const google::protobuf::Duration& value,
+                   absl::Duration least, absl::Duration most) {
+  const bool well_formed =
+      value.nanos() > -1'000'000'000 && value.nanos() < 1'000'000'000 &&
+      (value.seconds() == 0 || value.nanos() == 0 || (value.seconds() < 0) == (value.nanos() < 0));
+  const std::string fix = absl::StrCat("use ", FormatDuration(FromAbslDuration(least)), " to ",
+                                       FormatDuration(FromAbslDuration(most)));
   if (!well_formed) {
-    Add(field, absl::StrCat(value.seconds(), "s ", value.nanos(), "ns"), "is no valid duration", fix);
+    Add(field, absl::StrCat(value.seconds(), "s ", value.nanos(), "ns"), "is no valid duration",
+        fix);
     return false;
   }
   const absl::Duration duration = ToAbslDuration(value);
@@ -81,7 +85,8 @@ bool Report::AtMost(const std::string& field, size_t count, size_t most, std::st
 
 bool Report::Known(const std::string& field, int value, bool is_valid) {
   if (is_valid) return true;
-  Add(field, absl::StrCat(value), "is a value that this version does not know", "use a known one, or update");
+  Add(field, absl::StrCat(value), "is a value that this version does not know",
+      "use a known one, or update");
   return false;
 }
 
@@ -97,14 +102,16 @@ bool Report::FieldName(const std::string& field, std::string_view name) {
   if (!Token(field, name)) return false;
   if (IsReservedField(name)) {
     Add(field, name, "is a field that frames the message or names a hop, which Portico sets itself",
-        absl::EqualsIgnoreCase(Absl(name), "host") ? "use rewrite.host of the route for the upstream's Host, match.hosts for conditions"
-                                                   : "leave it out");
+        absl::EqualsIgnoreCase(Absl(name), "host")
+            ? "use rewrite.host of the route for the upstream's Host, match.hosts for conditions"
+            : "leave it out");
     return false;
   }
   return true;
 }
 
-bool Duplicates::Check(Report& report, const std::string& field, const std::string& value, std::string_view shown) {
+bool Duplicates::Check(Report& report, const std::string& field, const std::string& value,
+                       std::string_view shown) {
   if (seen_.insert(value).second) return true;
   report.Add(field, shown, "is there already", "remove one of the two");
   return false;

@@ -31,11 +31,13 @@ std::string Shortened(std::string_view value);
 // The findings about one resource.
 class Report {
  public:
-  Report(ResourceKey key, std::vector<Finding>& findings) : key_(std::move(key)), findings_(findings) {}
+  Report(ResourceKey key, std::vector<Finding>& findings)
+      : key_(std::move(key)), findings_(findings) {}
 
   const ResourceKey& key() const { return key_; }
 
-  void Add(std::string field, std::string_view value, std::string_view reason, std::string_view fix);
+  void Add(std::string field, std::string_view value, std::string_view reason,
+           std::string_view fix);
   // From a parser of api/resource, whose messages are "reason; fix". Nothing when `status` is OK.
   void Add(std::string field, std::string_view value, const absl::Status& status);
   void AddMissing(std::string field, ResourceKey missing);
@@ -43,8 +45,8 @@ class Report {
   // Each adds a violation and returns false unless the condition holds.
   bool Required(const std::string& field, std::string_view value, std::string_view fix);
   bool Range(const std::string& field, uint64_t value, uint64_t least, uint64_t most);
-  bool Range(const std::string& field, const google::protobuf::Duration& value, absl::Duration least,
-             absl::Duration most);
+  bool Range(const std::string& field, const google::protobuf::Duration& value,
+             absl::Duration least, absl::Duration most);
   bool AtMost(const std::string& field, size_t count, size_t most, std::string_view what);
   bool Known(const std::string& field, int value, bool is_valid);
   // A header field name.
@@ -60,8 +62,10 @@ class Report {
 // Finds the second of two equal things in one list.
 class Duplicates {
  public:
-  // Adds a violation and returns false when `value` was there before. `shown` stands in the violation.
-  bool Check(Report& report, const std::string& field, const std::string& value, std::string_view shown);
+  // Adds a violation and returns false when `value` was there before. `shown` stands in the
+  // violation.
+  bool Check(Report& report, const std::string& field, const std::string& value,
+             std::string_view shown);
   bool Check(Report& report, const std::string& field, const std::string& value) {
     return Check(report, field, value, value);
   }

@@ -42,20 +42,25 @@ void CheckLoggedKeys(const v1::AccessLog& log, const KeyFields& fields, Report& 
   for (int i = 0; i < log.request_headers_size(); ++i) {
     const std::string name = absl::AsciiStrToLower(log.request_headers(i));
     const auto found = fields.find(name);
-    if (found == fields.end() || name == "x-api-key" || name == "authorization" || name == "cookie") continue;
-    report.Add(At("spec.request_headers", i), log.request_headers(i),
-               absl::StrCat("carries API keys (", ToString(found->second), "), which are never logged"), "remove it");
+    if (found == fields.end() || name == "x-api-key" || name == "authorization" || name == "cookie")
+      continue;
+    report.Add(
+        At("spec.request_headers", i), log.request_headers(i),
+        absl::StrCat("carries API keys (", ToString(found->second), "), which are never logged"),
+        "remove it");
   }
 }
 
 void Suggest(const ResourceSet& set, Finding& finding) {
   const ResourceKey& missing = *finding.missing;
   NearestName nearest(missing.name);
-  for (auto it = set.lower_bound({missing.kind, ""}); it != set.end() && it->first.kind == missing.kind; ++it) {
+  for (auto it = set.lower_bound({missing.kind, ""});
+       it != set.end() && it->first.kind == missing.kind; ++it) {
     nearest.Consider(it->first.name);
   }
   if (nearest.name().empty()) return;
-  finding.violation.set_fix(absl::StrCat("did you mean \"", nearest.name(), "\"? Else ", finding.violation.fix()));
+  finding.violation.set_fix(
+      absl::StrCat("did you mean \"", nearest.name(), "\"? Else ", finding.violation.fix()));
 }
 
 std::vector<v1::Violation> Finish(const ResourceSet& set, std::vector<Finding> findings) {
@@ -78,7 +83,8 @@ std::vector<v1::Violation> Finish(const ResourceSet& set, std::vector<Finding> f
 // One call of ValidateChange().
 class ChangeCheck {
  public:
-  ChangeCheck(const ResourceSet& before, const ResourceSet& after, const std::set<ResourceKey>& changed)
+  ChangeCheck(const ResourceSet& before, const ResourceSet& after,
+              const std::set<ResourceKey>& changed)
       : before_(before), after_(after), changed_(changed) {}
 
   const ChangeCost& cost() const { return cost_; }
@@ -94,8 +100,8 @@ class ChangeCheck {
  private:
   using Entry = ResourceSet::value_type;
 
-  // Calls `visit` with every resource whose filter may have one of `wanted`. This is the cheap pass: an
-  // entry that does not has one word of it read.
+  // Calls `visit` with every resource whose filter may have one of `wanted`. This is the cheap
+  // pass: an entry that does not has one word of it read.
   template <typename Visit>
   void Pass(uint64_t StoredResource::*filter, const std::vector<uint64_t>& wanted, Visit visit) {
     if (wanted.empty()) return;
@@ -107,9 +113,9 @@ class ChangeCheck {
     for (const Entry& entry : after_) {
       const uint64_t has = (*entry.second).*filter;
       if ((has & any) == 0) continue;
-      const bool maybe = wanted.size() > kFew || std::any_of(wanted.begin(), wanted.end(), [&](uint64_t bits) {
-                           return (has & bits) == bits;
-                         });
+      const bool maybe =
+          wanted.size() > kFew || std::any_of(wanted.begin(), wanted.end(),
+                                              [&](uint64_t bits) { return (has & bits) == bits; });
       if (!maybe) continue;
       ++cost_.examined;
       visit(entry);
@@ -131,7 +137,8 @@ class ChangeCheck {
   void CheckReferrers() {
     std::vector<uint64_t> wanted;
     for (const ResourceKey& key : changed_) {
-      if (!after_.contains(key) && before_.contains(key)) wanted.push_back(FilterBits(key.kind, key.name));
+      if (!after_.contains(key) && before_.contains(key))
+        wanted.push_back(FilterBits(key.kind, key.name));
     }
     Pass(&StoredResource::reference_filter, wanted, [&](const Entry& entry) {
       if (changed_.contains(entry.first)) return;
@@ -149,7 +156,8 @@ class ChangeCheck {
       const v1::Resource& resource = now->second->resource;
       const auto then = before_.find(key);
       if (then != before_.end() && resource.has_route() && then->second->resource.has_route() &&
-          resource.route().match().SerializeAsString() == then->second->resource.route().match().SerializeAsString()) {
+          resource.route().match().SerializeAsString() ==
+              then->second->resource.route().match().SerializeAsString()) {
         continue;
       }
       for (Claim& claim : ClaimsOf(resource)) claims.insert(std::move(claim.value));
@@ -171,8 +179,10 @@ class ChangeCheck {
     const std::unordered_set<std::string> fresh = NewClaims();
     std::unordered_set<std::string> relevant = fresh;
     std::vector<Touched> touched;
-    const auto holds = [](const std::vector<Claim>& claims, const std::unordered_set<std::string>& wanted) {
-      return std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) { return wanted.contains(claim.value); });
+    const auto holds = [](const std::vector<Claim>& claims,
+                          const std::unordered_set<std::string>& wanted) {
+      return std::any_of(claims.begin(), claims.end(),
+                         [&](const Claim& claim) { return wanted.contains(claim.value); });
     };
     Pass(&StoredResource::claim_filter, BitsOf(fresh), [&](const Entry& entry) {
       std::vector<Claim> claims = ClaimsOf(entry.second->resource);
@@ -182,7 +192,8 @@ class ChangeCheck {
     });
     ClaimIndex index;
     if (relevant.size() == fresh.size()) {
-      for (const Touched& one : touched) index.Add(one.entry->first, one.entry->second->resource, one.claims);
+      for (const Touched& one : touched)
+        index.Add(one.entry->first, one.entry->second->resource, one.claims);
     } else {
       // A route touched on one host is judged by who holds its other hosts, too.
       Pass(&StoredResource::claim_filter, BitsOf(relevant), [&](const Entry& entry) {
@@ -204,7 +215,8 @@ class ChangeCheck {
     }
     std::vector<const Entry*> logs;
     std::vector<uint64_t> wanted;
-    for (auto it = after_.lower_bound({"AccessLog", ""}); it != after_.end() && it->first.kind == "AccessLog"; ++it) {
+    for (auto it = after_.lower_bound({"AccessLog", ""});
+         it != after_.end() && it->first.kind == "AccessLog"; ++it) {
       const bool is_changed = changed_.contains(it->first);
       bool touched = is_changed;
       for (const std::string& header : it->second->resource.access_log().request_headers()) {
@@ -250,7 +262,8 @@ std::vector<v1::Violation> Validate(const ResourceSet& set) {
   for (const auto& [key, stored] : set) {
     Report report(key, findings);
     index.Check(stored->resource, *held++, report);
-    if (stored->resource.has_access_log()) CheckLoggedKeys(stored->resource.access_log(), key_fields, report);
+    if (stored->resource.has_access_log())
+      CheckLoggedKeys(stored->resource.access_log(), key_fields, report);
   }
   return Finish(set, std::move(findings));
 }
@@ -290,7 +303,8 @@ std::string ToString(const v1::Violation& violation) {
   std::string text = absl::StrCat(violation.resource().kind(), "/", violation.resource().name());
   if (!violation.field().empty()) absl::StrAppend(&text, " ", violation.field());
   absl::StrAppend(&text, ": ");
-  if (!violation.value().empty()) absl::StrAppend(&text, "\"", Printable(violation.value()), "\": ");
+  if (!violation.value().empty())
+    absl::StrAppend(&text, "\"", Printable(violation.value()), "\": ");
   absl::StrAppend(&text, violation.reason());
   if (!violation.fix().empty()) absl::StrAppend(&text, " -- ", violation.fix());
   return text;

@@ -1,5 +1,5 @@
-// Configuration text, from its bytes to a verdict: no crash, what is read can be written and read again, and
-// a change is judged like the whole.
+// Configuration text, from its bytes to a verdict: no crash, what is read can be written and read
+// again, and a change is judged like the whole.
 #include <cstddef>
 #include <cstdint>
 #include <set>
