@@ -244,6 +244,18 @@ TEST_F(ServerTest, AListenerThatMovesKeepsItsOldConnections) {
   EXPECT_FALSE(Client(before).connected());
 }
 
+// What was accepted at an earlier address of a listener belongs to it still.
+TEST_F(ServerTest, AListenerThatMovedAndThenGoesEndsItsOldConnectionsToo) {
+  Start();
+  Apply(Listening("http", "127.0.0.1:0") + Respond("before"));
+  Client old(AddressOf());
+  EXPECT_TRUE(Has(old.Get("/"), "before"));
+  Apply(Listening("http", "127.0.0.2:0") + Respond("after"));
+  EXPECT_TRUE(Has(old.Get("/"), "after"));
+  Apply(Listening("other", "127.0.0.1:0") + Respond("other"));
+  EXPECT_TRUE(old.Closes());
+}
+
 TEST_F(ServerTest, AListenerThatGoesEndsItsConnectionsAtTheirNextRest) {
   Start();
   Apply(kHttp + Listening("other", "127.0.0.1:0") + Respond("v1"));

@@ -127,6 +127,10 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
 }
 
 void Worker::Retire(uint32_t id, bool drain) {
+  // It may have moved before: what was accepted at the old address goes too.
+  for (Listening& retired : retired_) {
+    if (drain && retired.id == id) retired.acceptor->Drain();
+  }
   for (size_t i = 0; i < listening_.size();) {
     if (listening_[i].id != id) {
       ++i;
@@ -137,7 +141,7 @@ void Worker::Retire(uint32_t id, bool drain) {
     } else {
       listening_[i].acceptor->StopAccepting();
     }
-    retired_.push_back(std::move(listening_[i].acceptor));
+    retired_.push_back(std::move(listening_[i]));
     listening_.erase(listening_.begin() + static_cast<std::ptrdiff_t>(i));
     ArmHousekeeping();
   }
@@ -151,7 +155,7 @@ void Worker::Drain() {
   loop_.Post([this] {
     announce_close_ = true;
     draining_ = true;
-    for (auto& acceptor : retired_) acceptor->Drain();
+    for (Listening& retired : retired_) retired.acceptor->Drain();
     while (!listening_.empty()) Retire(listening_.back().id, /*drain=*/true);
     ArmHousekeeping();
   });
@@ -161,8 +165,8 @@ void Worker::ForceClose() {
   loop_.Post([this] {
     draining_ = true;
     while (!listening_.empty()) Retire(listening_.back().id, /*drain=*/true);
-    for (auto& acceptor : retired_) {
-      acceptor->ForceClose(absl::UnavailableError("the proxy is stopping"));
+    for (Listening& retired : retired_) {
+      retired.acceptor->ForceClose(absl::UnavailableError("the proxy is stopping"));
     }
     ArmHousekeeping();
   });
@@ -177,7 +181,7 @@ void Worker::OnHousekeeping(event::Timer& timer) {
 }
 
 void Worker::Housekeep() {
-  std::erase_if(retired_, [](const auto& acceptor) { return acceptor->ended(); });
+  std::erase_if(retired_, [](const Listening& retired) { return retired.acceptor->ended(); });
   if (!retired_.empty()) {
     ArmHousekeeping();
     return;

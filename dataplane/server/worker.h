@@ -107,7 +107,7 @@ class Worker final : private downstream::ConnectionObserver {
   proxy::Proxy proxy_;
   std::vector<Listening> listening_;
   // No longer accepting, with connections left.
-  std::vector<std::unique_ptr<downstream::Acceptor>> retired_;
+  std::vector<Listening> retired_;
   event::Timer housekeeping_;
   bool announce_close_ = false;
   bool draining_ = false;
