@@ -391,8 +391,8 @@ void Builder::StoreNodes() {
   size_t bytes = tables_.text.size();
   for (const BuildNode& build : nodes_) bytes += build.pattern.size();
   tables_.text.reserve(bytes);
-  // Five of eight slots are taken.
-  tables_.nodes.resize(nodes_.size() * 8 / 5 + 2);
+  // Half of the slots stay free: most look-ups find nothing, and end at the first.
+  tables_.nodes.resize(nodes_.size() * 2 + 2);
   for (BuildNode& build : nodes_) {
     Node& node = build.node;
     if (node.whole + node.rest != 0) {

@@ -28,6 +28,12 @@ struct MatcherImpl::Search {
 
   explicit Search(const RequestView& view) : request(view), path(view.path()) {}
 
+  uint64_t ExactHash() {
+    if (!exact_hashed) exact_hash = HashBytes(path);
+    exact_hashed = true;
+    return exact_hash;
+  }
+
   void Split(size_t most) {
     split = true;
     if (path.empty() || path[0] != '/') return;
@@ -184,11 +190,7 @@ uint32_t MatcherImpl::MatchRegexes(const Host& host, Search& search) const {
 
 uint32_t MatcherImpl::MatchHost(const Host& host, Search& search) const {
   if (host.has_exact && search.path.size() <= tables_.max_exact_bytes) {
-    if (!search.exact_hashed) {
-      search.exact_hash = HashBytes(search.path);
-      search.exact_hashed = true;
-    }
-    const Node* node = FindNode(ExactKey(host.key, search.exact_hash));
+    const Node* node = FindNode(ExactKey(host.key, search.ExactHash()));
     if (node != nullptr && tables_.Text(node->text, node->text_size) == search.path) {
       const uint32_t found = FirstOf(node->rules, node->whole, search);
       if (found != kNone) return found;
