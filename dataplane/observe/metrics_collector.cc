@@ -212,6 +212,11 @@ void MetricsCollector::CollectTotals(Families& out) const {
   out.push_back(OneCounter("portico_access_log_dropped_total",
                            "Access log records lost because a ring was full or a write failed",
                            static_cast<double>(dropped)));
+  if (options_.rate_limit_table_full) {
+    out.push_back(OneCounter("portico_rate_limit_table_full_total",
+                             "Rate limit keys that lost their counter to another key: the table was full",
+                             static_cast<double>(options_.rate_limit_table_full())));
+  }
   out.push_back(
       OneGauge("portico_workers", "Worker threads", static_cast<double>(workers_.size())));
 }

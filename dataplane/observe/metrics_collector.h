@@ -26,7 +26,9 @@ class MetricsCollector : public prometheus::Collectable {
     std::string version;  // Of portico_build_info
     std::string node_id;  // Of portico_build_info
     // Records that the access log had no room for; default: none to report.
-    std::function<uint64_t()> access_log_dropped;
+    std::function<uint64_t()> access_log_dropped = {};
+    // Rate limit keys that lost their counter to another key; default: none to report.
+    std::function<uint64_t()> rate_limit_table_full = {};
   };
 
   // `ids`, `status` and `clock` must outlive it.

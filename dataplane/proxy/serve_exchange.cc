@@ -60,6 +60,7 @@ std::optional<LocalReply> Prepare(Exchange& x) {
       .identity = {},
       .response_headers = http::HeaderList(x.arena()),
       .worker_states = &x.worker.policy_states,
+      .metrics = &x.worker.metrics,
       .credentials_seen = false,
   });
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;

@@ -16,6 +16,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/http/message.h"
 #include "dataplane/net/address.h"
+#include "dataplane/observe/worker_metrics.h"
 
 namespace portico::snapshot {
 
@@ -85,6 +86,8 @@ struct PolicyContext {
   // response policies ran. Set by OnRequest (RateLimit, WWW-Authenticate, ...).
   http::HeaderList response_headers;
   PolicyWorkerStates* worker_states = nullptr;
+  // The worker's counters; nullptr in tests that do not look at them.
+  observe::WorkerMetrics* metrics = nullptr;
   // Set by kJwt and kApiKey so that kRequireIdentity can name what is missing.
   bool credentials_seen = false;
 };

@@ -71,10 +71,12 @@ std::optional<snapshot::LocalReply> JwtPolicy::CheckToken(snapshot::PolicyContex
         cache->Erase(provider->fingerprint, text);
         return late;
       }
+      if (context.metrics != nullptr) context.metrics->jwt_cache_hits_total.Add();
       Accept(context, *provider, *hit);
       return std::nullopt;
     }
   }
+  if (context.metrics != nullptr) context.metrics->jwt_cache_misses_total.Add();
   std::string_view error;
   const std::optional<Token> token = ParseToken(text, error);
   if (!token.has_value()) return snapshot::LocalReply{401, "jwt_malformed", error};

@@ -67,6 +67,7 @@ class JwtTest : public testing::Test {
 
   std::optional<snapshot::LocalReply> Send(const snapshot::Policy& policy, TestExchange& exchange,
                                            const std::string& token) {
+    exchange.context.metrics = &metrics_;
     exchange.request.headers.Add("Authorization", exchange.arena.Copy("Bearer " + token));
     return exchange.Request(policy);
   }
@@ -84,6 +85,7 @@ class JwtTest : public testing::Test {
 
   base::FakeClock clock_;
   JwtBuilder builder_{4 << 20};
+  observe::WorkerMetrics metrics_;
   snapshot::PolicyWorkerStates states_;
   std::string message_, challenge_;
 };
@@ -273,6 +275,8 @@ TEST_F(JwtTest, CacheHitsExpireAndFollowTheKeys) {
   EXPECT_EQ(cache().hits(), 0u);
   EXPECT_EQ(Reason(*policy, token), "ok");
   EXPECT_EQ(cache().hits(), 1u);
+  EXPECT_EQ(metrics_.jwt_cache_hits_total.value(), 1u);
+  EXPECT_EQ(metrics_.jwt_cache_misses_total.value(), 1u);
   // The same keys in another revision: still hot.
   const auto relabelled = Build(Provider("main", Ec().jwks(), ", claims_to_headers: [{claim: sub, header: x-user}]") + Route());
   EXPECT_NE(relabelled, policy);
