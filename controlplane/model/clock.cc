@@ -5,9 +5,24 @@
 #include "absl/time/clock.h"
 
 namespace portico::control {
+namespace {
+
+#ifdef PORTICO_SANITIZED
+// TSan does not know the system call that waits on the steady clock.
+using WaitClock = std::chrono::system_clock;
+#else
+// Setting the machine's clock back must not stop what waits.
+using WaitClock = std::chrono::steady_clock;
+#endif
+
+WaitClock::time_point WaitDeadline(absl::Duration from_now) {
+  return WaitClock::now() +
+         std::chrono::duration_cast<WaitClock::duration>(absl::ToChronoNanoseconds(from_now));
+}
+
+}  // namespace
 
 std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now) {
-  // Not the steady clock, because TSan does not know the system call that waits on it.
   return std::chrono::system_clock::now() +
          std::chrono::duration_cast<std::chrono::system_clock::duration>(
              absl::ToChronoNanoseconds(from_now));
@@ -15,16 +30,32 @@ std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now) {
 
 absl::Time RealClock::Now() const { return absl::Now(); }
 
-FakeClock::FakeClock(absl::Time start) : now_(start) {}
+absl::Time RealClock::Steady() const {
+  return absl::UnixEpoch() +
+         absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+FakeClock::FakeClock(absl::Time start) : now_(start), steady_(start) {}
 
 absl::Time FakeClock::Now() const {
   std::lock_guard lock(mutex_);
   return now_;
 }
 
+absl::Time FakeClock::Steady() const {
+  std::lock_guard lock(mutex_);
+  return steady_;
+}
+
 void FakeClock::Advance(absl::Duration by) {
   std::lock_guard lock(mutex_);
   now_ += by;
+  steady_ += by;
+}
+
+void FakeClock::SetWall(absl::Time now) {
+  std::lock_guard lock(mutex_);
+  now_ = now;
 }
 
 Ticker::Ticker(absl::Duration period, std::function<void()> tick)
@@ -41,7 +72,7 @@ Ticker::~Ticker() {
 
 void Ticker::Run(absl::Duration period) {
   std::unique_lock lock(mutex_);
-  while (!stopped_.wait_until(lock, SystemDeadline(period), [this] { return stop_; })) {
+  while (!stopped_.wait_until(lock, WaitDeadline(period), [this] { return stop_; })) {
     lock.unlock();
     tick_();
     lock.lock();
@@ -78,7 +109,7 @@ void Notifier::Run() {
     const absl::Duration rest = work_();
     lock.lock();
     if (rest > absl::ZeroDuration())
-      wakes_.wait_until(lock, SystemDeadline(rest), [this] { return stop_; });
+      wakes_.wait_until(lock, WaitDeadline(rest), [this] { return stop_; });
   }
 }
 

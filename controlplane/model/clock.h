@@ -16,14 +16,17 @@ namespace portico::control {
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Wall time.
+  // Wall time. Jumps when the machine's clock is set.
   virtual absl::Time Now() const = 0;
+  // For measuring how long something took: never jumps, and only differences mean anything.
+  virtual absl::Time Steady() const { return Now(); }
 };
 
 // The system's clock.
 class RealClock final : public Clock {
  public:
   absl::Time Now() const override;
+  absl::Time Steady() const override;
 };
 
 // A clock for tests: stands still until told otherwise.
@@ -32,14 +35,18 @@ class FakeClock final : public Clock {
   // Starts at `start`.
   explicit FakeClock(absl::Time start = absl::FromUnixSeconds(1'000'000'000));
   absl::Time Now() const override;
+  absl::Time Steady() const override;
   void Advance(absl::Duration by);
+  // Sets the wall clock, forwards or back, without any time passing.
+  void SetWall(absl::Time now);
 
  private:
   mutable std::mutex mutex_;
   absl::Time now_;
+  absl::Time steady_;
 };
 
-// A moment from now on the clock that condition variables and gRPC wait on.
+// A moment from now on the clock that gRPC waits on.
 std::chrono::system_clock::time_point SystemDeadline(absl::Duration from_now);
 
 // Calls `tick` on a thread of its own every `period`, until it is destroyed. A tick that takes

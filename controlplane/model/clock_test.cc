@@ -16,6 +16,21 @@ TEST(FakeClock, MovesOnlyWhenTold) {
   EXPECT_EQ(clock.Now() - start, absl::Seconds(3));
 }
 
+TEST(FakeClock, SettingTheWallClockIsNoPassingOfTime) {
+  FakeClock clock;
+  const absl::Time start = clock.Steady();
+  clock.SetWall(clock.Now() - absl::Hours(1));
+  EXPECT_EQ(clock.Steady(), start);
+  clock.Advance(absl::Seconds(3));
+  EXPECT_EQ(clock.Steady() - start, absl::Seconds(3));
+}
+
+TEST(RealClock, SteadyNeverGoesBack) {
+  const RealClock clock;
+  const absl::Time before = clock.Steady();
+  EXPECT_GE(clock.Steady(), before);
+}
+
 TEST(RealClock, IsNotInThePast) {
   EXPECT_GT(RealClock().Now(), absl::FromUnixSeconds(1'700'000'000));
 }

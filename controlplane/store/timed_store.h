@@ -13,9 +13,9 @@ class TimedStore final : public Store {
   // First, because its return type is deduced.
   template <typename Operation>
   auto Timed(const char* name, const Operation& operation) {
-    const absl::Time start = clock_.Now();
+    const absl::Time start = clock_.Steady();
     auto result = operation();
-    metrics_.StoreSeconds(name).Observe(absl::ToDoubleSeconds(clock_.Now() - start));
+    metrics_.StoreSeconds(name).Observe(absl::ToDoubleSeconds(clock_.Steady() - start));
     return result;
   }
 
