@@ -34,13 +34,13 @@ Session::Session(const SessionContext& context, uint64_t id, std::string address
     : context_(context),
       id_(id),
       limits_(limits),
-      last_sent_(context.clock.Now()),
+      last_sent_(context.clock.Steady()),
       last_heard_(last_sent_) {
   identity_.address = std::move(address);
 }
 
 absl::Status Session::OnMessage(const ProxyMessage& message) {
-  last_heard_ = context_.clock.Now();
+  last_heard_ = context_.clock.Steady();
   if (message.message_case() != ProxyMessage::kHello && !greeted_) {
     return absl::InvalidArgumentError("the first message must be hello");
   }
@@ -80,6 +80,10 @@ absl::Status Session::CheckHello(const discovery::v1::Hello& hello) {
     return absl::InvalidArgumentError(
         absl::StrCat("hello: at most ", limits_.max_labels, " labels"));
   }
+  if (hello.process().size() > limits_.max_process_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hello: process of at most ", limits_.max_process_bytes, " bytes"));
+  }
   bool too_long = hello.build().size() > limits_.max_text_bytes;
   for (const auto& [key, value] : hello.labels()) {
     too_long =
@@ -99,6 +103,7 @@ absl::Status Session::OnHello(const discovery::v1::Hello& hello) {
     identity_.node_id = hello.node_id();
     identity_.labels.insert(hello.labels().begin(), hello.labels().end());
     identity_.build = hello.build();
+    identity_.process = hello.process();
     hello_revision_ = hello.applied_revision();
   }
   for (const discovery::v1::ResourceVersion& version : hello.resources()) {
@@ -226,7 +231,7 @@ absl::StatusOr<const ServerMessage*> Session::Next() {
   if (in_flight_ == nullptr) {
     if (absl::Status status = StartChangeSet(); !status.ok()) return status;
   }
-  const absl::Time now = context_.clock.Now();
+  const absl::Time now = context_.clock.Steady();
   const ServerMessage* next = nullptr;
   if (in_flight_ != nullptr && next_chunk_ < in_flight_->chunks.size()) {
     next = &in_flight_->chunks[next_chunk_++];
@@ -244,11 +249,11 @@ absl::StatusOr<const ServerMessage*> Session::Next() {
 
 void Session::OnWritten() {
   writing_ = nullptr;
-  last_sent_ = context_.clock.Now();
+  last_sent_ = context_.clock.Steady();
 }
 
 absl::Status Session::OnTick() const {
-  if (context_.clock.Now() - last_heard_ <= kSilenceLimit) return absl::OkStatus();
+  if (context_.clock.Steady() - last_heard_ <= kSilenceLimit) return absl::OkStatus();
   return absl::DeadlineExceededError(
       absl::StrCat("nothing heard for ", absl::FormatDuration(kSilenceLimit),
                    ": send a heartbeat every ", absl::FormatDuration(kHeartbeatInterval)));

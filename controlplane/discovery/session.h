@@ -32,6 +32,7 @@ struct HelloLimits {
   size_t max_node_id_bytes = 253;
   size_t max_labels = 64;
   size_t max_text_bytes = 1024;  // Of a label, a value, the build.
+  size_t max_process_bytes = 64;
 };
 
 // Silence after which a heartbeat is sent, and after which the other side is taken for dead.

@@ -193,6 +193,25 @@ TEST_F(SessionTest, ARejectedRevisionIsNotSentAgain) {
   EXPECT_EQ(last->upserts_size(), 2);
 }
 
+TEST_F(SessionTest, ARejectedRevisionIsSentToTheProcessAfter) {
+  Put({TestUpstream("a")});
+  ProxyMessage hello = HelloOf(0);
+  hello.mutable_hello()->set_process("first");
+  ASSERT_TRUE(session_->OnMessage(hello).ok());
+  const discovery::v1::Chunk* last = NextSet();
+  ASSERT_NE(last, nullptr);
+  ASSERT_TRUE(session_->OnMessage(RejectedOf(last->nonce(), 1)).ok());
+  session_->OnEnd();
+  Open();
+  ASSERT_TRUE(session_->OnMessage(hello).ok());
+  EXPECT_EQ(Next(), nullptr) << "the same process on another stream";
+  session_->OnEnd();
+  Open();
+  hello.mutable_hello()->set_process("second");
+  ASSERT_TRUE(session_->OnMessage(hello).ok());
+  EXPECT_EQ(TakeNext(), 1u) << "what it was refused for may be gone";
+}
+
 TEST_F(SessionTest, ResumesFromWhatTheProxyHas) {
   Put({TestUpstream("a"), TestUpstream("b")});
   const api::ResourceSet old_set = *catalog_->Head()->set;
@@ -400,6 +419,17 @@ TEST_F(SessionTest, SilentProxiesAreGivenUp) {
   EXPECT_TRUE(session_->OnTick().ok());
   clock_.Advance(absl::Seconds(1));
   EXPECT_FALSE(session_->OnTick().ok());
+}
+
+TEST_F(SessionTest, SettingTheMachinesClockEndsNoStreamAndStopsNoHeartbeat) {
+  Greet(0);
+  clock_.SetWall(clock_.Now() + absl::Hours(1));
+  EXPECT_TRUE(session_->OnTick().ok());
+  clock_.SetWall(clock_.Now() - absl::Hours(2));
+  clock_.Advance(kHeartbeatInterval);
+  const ServerMessage* message = Next();
+  ASSERT_NE(message, nullptr);
+  EXPECT_TRUE(message->has_heartbeat());
 }
 
 TEST_F(SessionTest, PushTimeIsFromAcceptedToApplied) {

@@ -65,7 +65,9 @@ uint64_t Fleet::Connected(uint64_t session, const ProxyIdentity& identity, uint6
     std::lock_guard lock(mutex_);
     ProxyRecord& record = records_[identity.node_id];
     if (record.connected && record.session > session) return 0;
-    const bool same = record.identity.build == identity.build && record.applied == applied;
+    // A restart is how operators answer a refusal whose reason lay on the machine.
+    const bool same = record.identity.process == identity.process &&
+                      record.identity.build == identity.build && record.applied == applied;
     if (!same) {
       record.rejected = 0;
       record.rejections.clear();

@@ -21,6 +21,7 @@ struct ProxyIdentity {
   std::map<std::string, std::string> labels;
   std::string build;
   std::string address;
+  std::string process = {};  // Differs after every start; empty if the proxy does not say.
 };
 
 // What is known about one proxy. Revisions are 0 while unknown.
@@ -63,8 +64,8 @@ class Fleet {
 
   // A stream has said who it is and what it has. Of two streams of one node, the one with the
   // higher session counts, whichever speaks first. Returns the revision that this proxy refused
-  // before and that must not be sent again: 0 if none, or if its build or its applied revision has
-  // changed since.
+  // before and that must not be sent again: 0 if none, or if it is another process, has another build
+  // or another applied revision since.
   uint64_t Connected(uint64_t session, const ProxyIdentity& identity, uint64_t applied);
   void Heard(uint64_t session, const std::string& node_id);
   void Received(uint64_t session, const std::string& node_id, uint64_t revision);

@@ -327,6 +327,9 @@ void Client::OnApplied(Event& event, Conversation* talk) {
   if (!offered_ || event.offer != offered_->id) return;
   const Offered offered = *std::exchange(offered_, std::nullopt);
   if (event.result.empty()) {
+    // Whoever deletes everything must not see it again after a restart. But nothing that
+    // follows on nothing is not kept: it would make a new process ready.
+    const bool keep = !offered.set->empty() || !applied_->empty();
     revision_ = offered.revision;
     applied_ = offered.set;
     backoff_.Reset();
@@ -334,7 +337,7 @@ void Client::OnApplied(Event& event, Conversation* talk) {
     if (offered.accepted > 0) {
       status_.config_propagation.Observe(clock_.Unix() - offered.accepted);
     }
-    if (cache_ != nullptr && !applied_->empty()) cache_->Store(revision_, applied_);
+    if (cache_ != nullptr && keep) cache_->Store(revision_, applied_);
   }
   if (talk == nullptr || talk->id != offered.stream) return;
   ProxyMessage& answer = talk->outgoing.emplace_back();
@@ -359,6 +362,11 @@ absl::StatusOr<std::unique_ptr<DiscoveryClient>> DiscoveryClient::Create(
   if (options.identity.node_id.empty()) {
     return absl::InvalidArgumentError(
         "the node id is empty: give a name that is unique in the fleet");
+  }
+  if (options.identity.process.empty()) {
+    std::random_device random;
+    options.identity.process = absl::StrCat(absl::Hex(random(), absl::kZeroPad8),
+                                            absl::Hex(random(), absl::kZeroPad8));
   }
   return std::make_unique<Client>(std::move(options), sink, clock, status, cache);
 }

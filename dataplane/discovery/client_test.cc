@@ -114,12 +114,15 @@ TEST_F(ClientTest, WhatIsLiveSurvivesLostStreams) {
                             return grpc::Status::OK;
                           }});
   const auto client = Start(TestOptions(plane.address()));
-  EXPECT_EQ(hellos_.Take().applied_revision(), 0u);
+  const Hello greeting = hellos_.Take();
+  EXPECT_EQ(greeting.applied_revision(), 0u);
+  EXPECT_EQ(greeting.process().size(), 16u);
   const SinkOffer offer = sink_.offers.Take();
   offer.done({});
   for (int i = 0; i < 3; ++i) {
     const Hello hello = hellos_.Take();
     EXPECT_EQ(hello.applied_revision(), 5u);
+    EXPECT_EQ(hello.process(), greeting.process());
     ASSERT_EQ(hello.resources_size(), 3);
     const api::Digest& hash = one_.at({"Upstream", "a"})->hash;
     EXPECT_EQ(hello.resources(0).kind(), "Upstream");
@@ -319,6 +322,9 @@ TEST_F(ClientTest, AppliedRevisionsAreKept) {
     talk.Send(TestChunks(1, 0, {}, 5, one_));
     talk.Read();
     answers_.Put(talk.Read().value());
+    talk.Send(TestChunks(2, 5, one_, 6, {}));
+    talk.Read();
+    answers_.Put(talk.Read().value());
     talk.AwaitEnd();
     return grpc::Status::OK;
   }});
@@ -327,8 +333,17 @@ TEST_F(ClientTest, AppliedRevisionsAreKept) {
   (*client)->Start(0, nullptr);
   sink_.Accept();
   EXPECT_TRUE(answers_.Take().has_applied());
+  const SinkOffer nothing = sink_.offers.Take();
+  EXPECT_TRUE(nothing.set.empty());
   (*cache)->Flush();
   EXPECT_EQ((*cache)->Load()->revision, 5u);
+  // A restart does not bring back what was deleted.
+  nothing.done({});
+  EXPECT_TRUE(answers_.Take().has_applied());
+  (*cache)->Flush();
+  ASSERT_TRUE((*cache)->Load().ok());
+  EXPECT_EQ((*cache)->Load()->revision, 6u);
+  EXPECT_TRUE((*cache)->Load()->resources.empty());
 }
 
 TEST_F(ClientTest, OptionsThatCannotWork) {

@@ -11,6 +11,7 @@ std::deque<discovery::v1::ProxyMessage> MakeHello(const Identity& identity, uint
   hello->set_node_id(identity.node_id);
   hello->mutable_labels()->insert(identity.labels.begin(), identity.labels.end());
   hello->set_build(identity.build);
+  hello->set_process(identity.process);
   hello->set_applied_revision(revision);
   size_t bytes = hello->ByteSizeLong();
   for (const auto& [key, stored] : applied) {

@@ -17,6 +17,8 @@ struct Identity {
   std::string node_id = {};  // Required
   std::map<std::string, std::string> labels = {};
   std::string build = {};  // Of --version
+  // Tells this process from the one before it; DiscoveryClient chooses it if empty.
+  std::string process = {};
 };
 
 // The Hello messages for what is live, each of at most about `max_bytes`.
