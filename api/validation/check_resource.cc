@@ -1,8 +1,12 @@
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "api/validation/checks.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "re2/re2.h"
 
 namespace portico::api {
@@ -37,6 +41,34 @@ void CheckLabels(const v1::Resource& resource, Report& report) {
       report.Add(absl::StrCat("labels.", Shortened(name)), value, "is too long",
                  "use at most 1024 bytes");
     }
+  }
+}
+
+// A newer client may send settings that this version would silently leave out, such as a check that
+// a route is then without.
+void CheckUnknownFields(const google::protobuf::Message& message, const std::string& at,
+                        Report& report) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  const google::protobuf::UnknownFieldSet& unknown = reflection.GetUnknownFields(message);
+  if (!unknown.empty()) {
+    report.Add(at, absl::StrCat("field number ", unknown.field(0).number()),
+               "is a setting that this version does not know",
+               "update this version, or leave the setting out");
+  }
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE || field->is_map())
+      continue;
+    const bool is_spec = at.empty() && field->containing_oneof() != nullptr;
+    const std::string path =
+        is_spec ? "spec" : absl::StrCat(at, at.empty() ? "" : ".", field->name());
+    if (!field->is_repeated()) {
+      CheckUnknownFields(reflection.GetMessage(message, field), path, report);
+      continue;
+    }
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i)
+      CheckUnknownFields(reflection.GetRepeatedMessage(message, field, i), At(path, i), report);
   }
 }
 
@@ -78,6 +110,7 @@ void CheckResource(const ResourceKey& key, const StoredResource& stored, Report&
   report.AtMost("description", resource.description().size(), 1024, "bytes");
   report.AtMost("spec", stored.content.size(), kMaxContent, "bytes");
   CheckSpec(resource, report);
+  CheckUnknownFields(resource, "", report);
 }
 
 void CheckRegex(const std::string& field, const std::string& pattern, Report& report) {

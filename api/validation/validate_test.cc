@@ -437,5 +437,29 @@ TEST(Validate, OrderAndShorteningAreStable) {
   EXPECT_TRUE(violations[1].SerializeAsString().size() > 0);
 }
 
+TEST(Validate, SettingsThatThisVersionDoesNotKnowAreRefused) {
+  ResourceSet set = Set(RouteWith(kPath, kUsers + ", authentication: {any_of: [{api_key: {}}]}"));
+  const auto with_unknown = [&](auto place) {
+    v1::Resource resource = set.at({"Route", "r"})->resource;
+    google::protobuf::Message& message = place(resource);
+    message.GetReflection()->MutableUnknownFields(&message)->AddVarint(99, 1);
+    ResourceSet changed = set;
+    changed[{"Route", "r"}] = MakeStored(resource);
+    std::vector<std::string> lines;
+    for (const v1::Violation& violation : Validate(changed)) lines.push_back(ToString(violation));
+    return absl::StrJoin(lines, "\n");
+  };
+  using Message = google::protobuf::Message;
+  EXPECT_EQ(Violations(RouteWith(kPath, kUsers)), "");
+  EXPECT_THAT(with_unknown([](v1::Resource& r) -> Message& { return r; }),
+              HasSubstr("Route/r: \"field number 99\": is a setting that this version"));
+  EXPECT_THAT(with_unknown([](v1::Resource& r) -> Message& { return *r.mutable_route(); }),
+              HasSubstr("Route/r spec: \"field number 99\""));
+  EXPECT_THAT(with_unknown([](v1::Resource& r) -> Message& {
+                return *r.mutable_route()->mutable_authentication()->mutable_any_of(0);
+              }),
+              HasSubstr("Route/r spec.authentication.any_of[0]: \"field number 99\""));
+}
+
 }  // namespace
 }  // namespace portico::api
