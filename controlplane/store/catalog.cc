@@ -16,6 +16,15 @@ RevisionPtr Share(Revision revision) {
   return std::make_shared<const Revision>(std::move(revision));
 }
 
+size_t BytesOf(const std::vector<Change>& changes) {
+  size_t bytes = 0;
+  for (const Change& change : changes) {
+    bytes += change.before == nullptr ? 0 : change.before->content.size();
+    bytes += change.after == nullptr ? 0 : change.after->content.size();
+  }
+  return bytes;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(Store& store, Metrics& metrics) {
@@ -147,7 +156,8 @@ absl::Status Catalog::Commit(const RevisionInfo& info, std::vector<Change> chang
     uncertain_ = true;
     return status;
   }
-  Append({previous, info, std::make_shared<const std::vector<Change>>(std::move(changes))});
+  const size_t bytes = BytesOf(changes);
+  Append({previous, info, std::make_shared<const std::vector<Change>>(std::move(changes)), bytes});
   SetHead(Share({info, pool_->Share(info.revision, std::move(draft))}));
   Announce();
   return absl::OkStatus();
@@ -157,10 +167,16 @@ void Catalog::Append(LogEntry entry) {
   std::vector<LogEntry> dropped;  // Destroyed outside of the lock.
   std::lock_guard lock(mutex_);
   log_changes_ += entry.changes->size();
+  log_bytes_ += entry.bytes;
   log_.push_back(std::move(entry));
-  while (log_.size() > 1 && (log_.size() > kMaxLogRevisions || log_changes_ > kMaxLogChanges)) {
+  const auto too_much = [this] {
+    return log_.size() > kMaxLogRevisions || log_changes_ > kMaxLogChanges ||
+           log_bytes_ > kMaxLogBytes;
+  };
+  while (log_.size() > 1 && too_much()) {
     LogEntry& oldest = log_.front();
     log_changes_ -= oldest.changes->size();
+    log_bytes_ -= oldest.bytes;
     // `previous` is what ChangesBetween can no longer start from.
     std::erase_if(by_checksum_, [&](const auto& e) { return e.second <= oldest.previous; });
     dropped.push_back(std::move(oldest));
@@ -172,6 +188,7 @@ void Catalog::ForgetLog() {
   std::lock_guard lock(mutex_);
   log_.clear();
   log_changes_ = 0;
+  log_bytes_ = 0;
   by_checksum_.clear();
 }
 

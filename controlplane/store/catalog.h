@@ -26,9 +26,10 @@ namespace portico::control {
 class Catalog {
  public:
   // Changes kept in memory, for deltas and for re-using sets: at most this many revisions, and this
-  // many changes in all (but always the newest revision's).
+  // many changes and bytes of content in all (but always the newest revision's).
   static constexpr size_t kMaxLogRevisions = 1024;
   static constexpr size_t kMaxLogChanges = 200000;
+  static constexpr size_t kMaxLogBytes = 64 << 20;
   // How far above the current revision RaiseFloor may go.
   static constexpr uint64_t kMaxFloorLead = 1'000'000;
 
@@ -75,6 +76,7 @@ class Catalog {
     uint64_t previous;
     RevisionInfo info;
     std::shared_ptr<const std::vector<Change>> changes;
+    size_t bytes;  // Of the content before and after.
   };
 
   Catalog(Store& store, Metrics& metrics) : store_(store), metrics_(metrics) {}
@@ -94,6 +96,7 @@ class Catalog {
   uint64_t floor_ = 0;
   std::deque<LogEntry> log_;
   size_t log_changes_ = 0;
+  size_t log_bytes_ = 0;
   std::map<api::Digest, uint64_t> by_checksum_;
   std::deque<RevisionPtr> recent_;  // Read from the store lately, newest use first.
 };

@@ -50,6 +50,17 @@ TEST_F(CatalogTest, MovesOnAndTellsListeners) {
   EXPECT_EQ(catalog_->Head()->set->size(), 2u);
 }
 
+TEST_F(CatalogTest, TheLogOfLargeResourcesIsBounded) {
+  v1::Resource large = TestUpstream("a");
+  for (char c = 'a'; c < 'h'; ++c) {
+    large.set_description(std::string(Catalog::kMaxLogBytes / 8, c));
+    ASSERT_TRUE(Put({large}).ok());
+  }
+  // Each change counts with what was before and what is after.
+  EXPECT_FALSE(catalog_->ChangesBetween(1, 7).has_value());
+  EXPECT_TRUE(catalog_->ChangesBetween(5, 7).has_value());
+}
+
 TEST_F(CatalogTest, ReusedSetsAreRight) {
   std::mt19937 random(3);
   api::ResourceSet expected;
