@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "dataplane/filters/lookalikes.h"
 #include "dataplane/filters/text.h"
 #include "dataplane/snapshot/snapshot.h"
 
@@ -86,8 +87,12 @@ std::string_view ValueTemplate::Evaluate(const snapshot::PolicyContext& context)
 }
 
 void HeaderEdits::Apply(const snapshot::PolicyContext& context, http::HeaderList& headers) const {
-  for (const std::string& name : remove) headers.Remove(name);
-  for (const HeaderEdit& edit : set) headers.Set(edit.name, edit.value.Evaluate(context));
+  for (const std::string& name : remove) RemoveWithLookalikes(headers, name);
+  for (const HeaderEdit& edit : set) {
+    const std::string_view value = edit.value.Evaluate(context);
+    RemoveWithLookalikes(headers, edit.name);
+    headers.Add(edit.name, value);
+  }
   for (const HeaderEdit& edit : add) headers.Add(edit.name, edit.value.Evaluate(context));
 }
 

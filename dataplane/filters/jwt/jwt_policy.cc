@@ -1,6 +1,7 @@
 #include "dataplane/filters/jwt/jwt_policy.h"
 
 #include "dataplane/filters/jwt/claims.h"
+#include "dataplane/filters/lookalikes.h"
 #include "dataplane/filters/text.h"
 
 namespace portico::filters {
@@ -95,7 +96,9 @@ std::optional<snapshot::LocalReply> JwtPolicy::CheckToken(snapshot::PolicyContex
 
 std::optional<snapshot::LocalReply> JwtPolicy::OnRequest(snapshot::PolicyContext& context) const {
   for (const std::shared_ptr<const Provider>& provider : providers_) {
-    for (const auto& [claim, header] : provider->claims_to_headers) context.request.headers.Remove(header);
+    for (const auto& [claim, header] : provider->claims_to_headers) {
+      RemoveWithLookalikes(context.request.headers, header);
+    }
   }
   const http::HeaderField* field = context.request.headers.Find(http::HeaderId::kAuthorization);
   if (field == nullptr) return std::nullopt;

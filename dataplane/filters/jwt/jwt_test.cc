@@ -236,6 +236,11 @@ TEST_F(JwtTest, ClaimsGoToHeadersAndNothingElseDoes) {
   for (const char* name : names) anonymous.request.headers.Add(name, "spoofed");
   EXPECT_FALSE(anonymous.Request(*policy).has_value());
   for (const char* name : names) EXPECT_EQ(anonymous.RequestHeader(name), "(none)") << name;
+  // To services behind CGI these are the same.
+  TestExchange lookalike(clock_, &states_);
+  lookalike.request.headers.Add("X_User", "spoofed");
+  EXPECT_FALSE(lookalike.Request(*policy).has_value());
+  EXPECT_EQ(lookalike.RequestHeader("x_user"), "(none)");
 }
 
 TEST_F(JwtTest, ConsumerAndPlan) {
