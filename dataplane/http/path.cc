@@ -157,6 +157,8 @@ std::string_view ParseAuthority(std::string_view raw, base::Arena& arena, std::s
   if (!rest.empty() && (rest[0] != ':' || !IsPort(rest.substr(1)))) return "invalid_host";
   authority = LowerCase(raw, arena);
   host = authority.substr(0, host_size);
+  // The root of the DNS may be written: "a.test." and "a.test" are one host.
+  if (host.size() > 1 && host.back() == '.') host.remove_suffix(1);
   return {};
 }
 

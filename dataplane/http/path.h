@@ -31,7 +31,8 @@ std::string_view CanonicalizePath(std::string_view raw, base::Arena& arena, std:
 bool IsCanonicalPath(std::string_view path);
 
 // A request's authority ("Example.com:8080", "[::1]:80"): `authority` becomes its
-// lower-case form and `host` that without the port. Names consist of letters,
+// lower-case form and `host` that without the port and the dot of the root
+// ("example.com." is "example.com"). Names consist of letters,
 // digits, "-", ".", "_" and "~"; bracketed IPv6 addresses are accepted; user
 // information is not. Reason: "invalid_host".
 std::string_view ParseAuthority(std::string_view raw, base::Arena& arena, std::string_view& authority,
