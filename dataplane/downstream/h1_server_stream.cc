@@ -9,6 +9,25 @@ namespace {
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+// Lets a send end with the exchange's deadline. Other reasons to end the exchange do
+// not cut off what is on its way to the client.
+class EndWithDeadline final : private event::Cancellable {
+ public:
+  EndWithDeadline(event::CancelScope& exchange, event::CancelScope& send) : exchange_(exchange), send_(send) {
+    exchange_.Link(*this);
+  }
+  ~EndWithDeadline() { exchange_.Unlink(*this); }
+  EndWithDeadline(const EndWithDeadline&) = delete;
+  EndWithDeadline& operator=(const EndWithDeadline&) = delete;
+
+ private:
+  void RequestCancel() override {
+    if (absl::IsDeadlineExceeded(exchange_.reason())) send_.Request(exchange_.reason());
+  }
+  event::CancelScope& exchange_;
+  event::CancelScope& send_;
+};
+
 absl::Status ClientLeft() { return absl::CancelledError("the client closed the connection"); }
 
 }  // namespace
@@ -116,6 +135,7 @@ event::Task<absl::Status> H1ServerStream::Flush(net::Send& send) {
   event::Deadline idle(context.loop, connection_.write_scope_,
                        context.loop.now() + context.options.stream_idle_timeout,
                        "the client took no byte of the response within the idle timeout");
+  EndWithDeadline deadline(scope_, connection_.write_scope_);
   absl::Status status = co_await send;
   if (status.ok()) co_return status;
   response_ = Response::kFailed;
