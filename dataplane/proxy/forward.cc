@@ -23,10 +23,11 @@ struct Attempt {
   upstream::Acquired acquired;
   // Set when no response was begun.
   std::optional<LocalReply> reply;
-  // The request was provably not processed, or processing it twice is harmless.
+  // The request was provably not sent, or processing it twice is harmless.
   bool may_retry = false;
   // The response is complete, or broken: the rest of the request body is moot.
   bool download_done = false;
+  // Nothing of the request is left to be sent.
   bool upload_done = false;
 
   http::ClientStream& upstream_stream() const { return acquired.lease.stream(); }
@@ -56,13 +57,19 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
   Exchange& x = attempt.x;
   if (x.stream.scope().requested()) {
     attempt.reply = ReplyForScope(x.stream.scope().reason(), x.arena());
+    // It had the whole request and did not answer; a slow client is no fault of it.
+    if (attempt.reply->status == 504 && attempt.upload_done) {
+      attempt.cluster.Report(attempt.acquired.lease.host(), false);
+    }
     return;
   }
   attempt.cluster.Report(attempt.acquired.lease.host(), false);
   attempt.reply = ReplyForUpstream(status, x.arena());
-  // A body that was read in part cannot be sent again.
+  // A body that was read in part cannot be sent again. Whether an upstream that closed
+  // without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2).
   const bool body_kept = !HasBody(x.request()) || x.stream.request_body_bytes() == 0;
-  attempt.may_retry = body_kept && attempt.upstream_stream().unprocessed();
+  attempt.may_retry =
+      body_kept && http::IsIdempotent(x.request().method) && attempt.upstream_stream().unprocessed();
 }
 
 // The response was begun and cannot be completed: the client must see that.
@@ -195,6 +202,7 @@ Task<void> RunAttempt(Attempt& attempt) {
     FailBeforeResponse(attempt, sent);
     co_return;
   }
+  attempt.upload_done = !upload;
   // After another failure to send there may be a response that says why.
   if (upload && sent.ok()) {
     co_await event::Both(Upload(attempt), DownloadBesideUpload(attempt));
