@@ -26,12 +26,20 @@ class Retired {
   std::vector<std::unique_ptr<const Snapshot>> snapshots_;
 };
 
+// What the builder remembers of a route's match, so that routes that did not
+// change are not looked at again: with many of them, reading each is what costs.
+struct BuiltMatch {
+  routing::CompiledMatchPtr compiled;
+  bool names_listeners = false;
+};
+
 // One revision and what only the builder needs of it.
 struct Built {
   std::shared_ptr<const Snapshot> snapshot;
   std::map<std::string, std::shared_ptr<const UpstreamEntry>, std::less<>> upstreams;
   std::map<std::string, std::pair<api::Digest, std::shared_ptr<const AccessLogEntry>>> access_logs;
-  std::vector<routing::CompiledMatchPtr> matches;  // By route.
+  std::vector<BuiltMatch> matches;    // By route.
+  std::set<std::string> named;        // Listeners that some route names.
   // Serves the listeners that no route names.
   std::shared_ptr<const routing::Matcher> common_matcher;
 };

@@ -156,25 +156,26 @@ bool Compilation::CompileRoutes(Snapshot& snapshot, Built& built) {
 bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
   same_matches_ = previous_ != nullptr && previous_->snapshot->routes.size() == snapshot.routes.size();
   built.matches.reserve(snapshot.routes.size());
+  const auto match_of = [](const RouteEntry& route) -> const v1::RouteMatch& {
+    return route.resource->resource.route().match();
+  };
   for (size_t i = 0; i < snapshot.routes.size(); ++i) {
     const RouteEntry& route = *snapshot.routes[i];
-    const v1::RouteMatch& match = route.resource->resource.route().match();
-    const int64_t place = previous_place_[i];
-    if (place >= 0) {
-      const RouteEntry& before = *previous_->snapshot->routes[static_cast<size_t>(place)];
-      if (&before == &route || before.resource->hash == route.resource->hash ||
-          Serialized(before.resource->resource.route().match()) == Serialized(match)) {
-        built.matches.push_back(previous_->matches[static_cast<size_t>(place)]);
+    if (previous_place_[i] >= 0) {
+      const auto place = static_cast<size_t>(previous_place_[i]);
+      const RouteEntry& before = *previous_->snapshot->routes[place];
+      if (&before == &route || Serialized(match_of(before)) == Serialized(match_of(route))) {
+        built.matches.push_back(previous_->matches[place]);
         continue;
       }
     }
     same_matches_ = false;
-    absl::StatusOr<routing::CompiledMatchPtr> compiled = routing::Matcher::Compile(match);
+    absl::StatusOr<routing::CompiledMatchPtr> compiled = routing::Matcher::Compile(match_of(route));
     if (!compiled.ok()) {
       Violate("Route", route.name, absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
       continue;
     }
-    built.matches.push_back(*std::move(compiled));
+    built.matches.push_back({*std::move(compiled), !match_of(route).listeners().empty()});
   }
   return violations_.empty();
 }
@@ -185,13 +186,11 @@ std::shared_ptr<const routing::Matcher> Compilation::BuildMatcher(const Snapshot
   rules.reserve(snapshot.routes.size());
   for (uint32_t i = 0; i < snapshot.routes.size(); ++i) {
     const RouteEntry& route = *snapshot.routes[i];
-    const v1::RouteMatch& match = route.resource->resource.route().match();
-    const auto& names = match.listeners();
-    if (!names.empty() &&
-        (listener == nullptr || std::find(names.begin(), names.end(), *listener) == names.end())) {
-      continue;
+    if (built.matches[i].names_listeners) {
+      const auto& names = route.resource->resource.route().match().listeners();
+      if (listener == nullptr || std::find(names.begin(), names.end(), *listener) == names.end()) continue;
     }
-    rules.push_back({route.name, &match, i, built.matches[i]});
+    rules.push_back({route.name, nullptr, i, built.matches[i].compiled});
   }
   absl::StatusOr<std::shared_ptr<const routing::Matcher>> matcher = routing::Matcher::Build(rules);
   if (matcher.ok()) return *std::move(matcher);
@@ -200,15 +199,19 @@ std::shared_ptr<const routing::Matcher> Compilation::BuildMatcher(const Snapshot
 }
 
 bool Compilation::CompileMatchers(Snapshot& snapshot, Built& built) {
-  std::set<std::string> named;  // Listeners that some route names.
-  for (const std::shared_ptr<const RouteEntry>& route : snapshot.routes) {
-    const auto& names = route->resource->resource.route().match().listeners();
-    named.insert(names.begin(), names.end());
+  if (same_matches_) {
+    built.common_matcher = previous_->common_matcher;
+    built.named = previous_->named;
+  } else {
+    for (size_t i = 0; i < snapshot.routes.size(); ++i) {
+      if (!built.matches[i].names_listeners) continue;
+      const auto& names = snapshot.routes[i]->resource->resource.route().match().listeners();
+      built.named.insert(names.begin(), names.end());
+    }
   }
-  if (same_matches_) built.common_matcher = previous_->common_matcher;
   for (const std::shared_ptr<const ListenerEntry>& listener : snapshot.listeners) {
     std::shared_ptr<const routing::Matcher> matcher;
-    if (named.count(listener->name) == 0) {
+    if (built.named.count(listener->name) == 0) {
       if (built.common_matcher == nullptr) built.common_matcher = BuildMatcher(snapshot, built, nullptr);
       matcher = built.common_matcher;
     } else if (same_matches_) {

@@ -49,13 +49,19 @@ const LimitRate& Limit::RateFor(std::string_view plan) const {
   return found != plans.end() && found->first == plan ? found->second : rate;
 }
 
-CellKey RateLimitPolicy::KeyOf(const Limit& limit, const snapshot::PolicyContext& context) const {
+RateLimitPolicy::RateLimitPolicy(std::vector<std::shared_ptr<const Limit>> limits, std::shared_ptr<CellTable> table)
+    : limits_(std::move(limits)), table_(std::move(table)) {
+  for (const std::shared_ptr<const Limit>& limit : limits_) names_.push_back(table_->HashOf(limit->name));
+}
+
+CellKey RateLimitPolicy::KeyOf(size_t place, const snapshot::PolicyContext& context) const {
+  const Limit& limit = *limits_[place];
   KeyText text;
   const auto add_text = [&](char kind, std::string_view value) {
     text.AddByte(kind);
     text.Add(table_->HashOf(value));
   };
-  text.Add(table_->HashOf(limit.name));
+  text.Add(names_[place]);
   for (const Limit::KeyPart& part : limit.key) {
     switch (part.part) {
       case Limit::Part::kClientAddress:
@@ -92,7 +98,7 @@ std::optional<snapshot::LocalReply> RateLimitPolicy::OnRequest(snapshot::PolicyC
   // Which one refuses; the one to wait for longest.
   size_t refused = count;
   for (size_t i = 0; i < count; ++i) {
-    keys[i] = KeyOf(*limits_[i], context);
+    keys[i] = KeyOf(i, context);
     rates[i] = &limits_[i]->RateFor(context.identity.plan);
     decisions[i] = table_->Peek(keys[i], rates[i]->gcra, limits_[i]->ceiling, context.now);
     if (!decisions[i].admitted &&

@@ -50,16 +50,17 @@ class RateLimitPolicy final : public snapshot::Policy {
   static constexpr size_t kMaxLimits = 16;
 
   // At most kMaxLimits. `table` outlives the policy by being shared.
-  RateLimitPolicy(std::vector<std::shared_ptr<const Limit>> limits, std::shared_ptr<CellTable> table)
-      : limits_(std::move(limits)), table_(std::move(table)) {}
+  RateLimitPolicy(std::vector<std::shared_ptr<const Limit>> limits, std::shared_ptr<CellTable> table);
 
   std::optional<snapshot::LocalReply> OnRequest(snapshot::PolicyContext& context) const override;
 
  private:
-  CellKey KeyOf(const Limit& limit, const snapshot::PolicyContext& context) const;
+  // Of limits_[place].
+  CellKey KeyOf(size_t place, const snapshot::PolicyContext& context) const;
 
   const std::vector<std::shared_ptr<const Limit>> limits_;
   const std::shared_ptr<CellTable> table_;
+  std::vector<CellKey> names_;  // Hashed.
 };
 
 }  // namespace portico::filters
