@@ -22,12 +22,11 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
   std::unordered_map<std::string, std::unique_ptr<Host>> before;
   std::vector<std::unique_ptr<Host>> unlisted;
   for (auto& host : hosts_) {
-    if (host->listed) {
-      std::string address = host->address_text;
-      before.insert_or_assign(std::move(address), std::move(host));
-    } else {
-      unlisted.push_back(std::move(host));
-    }
+    // Of two with one address (127.0.0.1 and ::ffff:127.0.0.1, say) the first stays. A host
+    // that is not taken is not moved from.
+    if (host->listed && before.try_emplace(host->address_text, std::move(host)).second) continue;
+    host->listed = false;
+    unlisted.push_back(std::move(host));
   }
   hosts_.clear();
   for (const auto& endpoint : entry->endpoints) {
@@ -231,6 +230,8 @@ event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope, 
   }
   const absl::Status waited = co_await waiter.ready.Wait(scope);
   RemoveWaiter(waiter);
+  // Room that was offered to it after it was cancelled is for the next in line.
+  if (!waited.ok() && waiter.ready.is_set() && waiter.connection == nullptr) WakeForRoom();
   *promised = waiter.connection;
   if (waiter.connection != nullptr) waiter.connection->promised_to = promised;
   co_return waited;

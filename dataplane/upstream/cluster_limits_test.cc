@@ -68,6 +68,26 @@ TEST_F(ClusterTest, WhoLeavesWhenPromisedAConnectionPassesTheRoomOn) {
   Serve(server, next_fd, last);
 }
 
+TEST_F(ClusterTest, WhoLeavesWhenOfferedRoomPassesItOn) {
+  TestServer server(loop_);
+  auto entry = Entry({server.address()});
+  entry->max_connections = 1;
+  Make(entry);
+  Request first, leaver, last;
+  Start(first);
+  server.Accept();
+  ASSERT_TRUE(Acquires(first));
+  Start(leaver);
+  Start(last);
+  // The first one's connection ends in the same turn, before the leaver runs.
+  leaver.scope.Request(absl::CancelledError("the client left"));
+  first.scope.Request(absl::CancelledError("the client left"));
+  ASSERT_TRUE(Ends(leaver));
+  ASSERT_TRUE(Ends(first));
+  EXPECT_EQ(leaver.error, AcquireError::kCancelled);
+  Serve(server, server.Accept(), last);
+}
+
 TEST_F(ClusterTest, AConnectionThatEndsWhilePromisedMakesRoom) {
   TestServer server(loop_);
   auto entry = Entry({server.address()});
@@ -145,6 +165,27 @@ TEST_F(ClusterTest, TheLineHasABound) {
   const int fd = server.Accept();
   Serve(server, fd, first);
   Serve(server, fd, second);
+}
+
+TEST_F(ClusterTest, AnAddressThatIsListedTwiceKeepsItsConnectionsUntilTheyEnd) {
+  TestServer server(loop_);
+  Make(Entry({server.address(), server.address()}));
+  Request first, second, third;
+  first.keep = true;
+  Start(first);
+  const int fd = server.Accept();
+  Serve(server, fd, first);
+  Start(second);
+  Serve(server, server.Accept(), second);
+  cluster_->Update(Entry({server.address(), server.address()}));
+  // One of the two hosts was replaced while its connection was in use or at rest.
+  first.lease.End();
+  server.Close(fd);
+  Turns();
+  Start(third);
+  ASSERT_TRUE(Acquires(third));
+  third.scope.Request(absl::CancelledError("enough"));
+  ASSERT_TRUE(Ends(third));
 }
 
 TEST_F(ClusterTest, RequestsHaveABound) {
