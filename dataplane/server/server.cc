@@ -131,6 +131,8 @@ Violations Server::Apply(Work& work) {
   auto revision = std::make_shared<const Revision>(*std::move(compiled));
   InstallOnAll(revision);
   listeners_.Commit(revision->plan);
+  // Before it is ready: who waits for that looks for the addresses then.
+  if (moved && on_listeners_changed_) on_listeners_changed_(listeners_.Addresses());
   {
     const std::lock_guard lock(mutex_);
     live_ = revision->snapshot;
@@ -142,7 +144,6 @@ Violations Server::Apply(Work& work) {
   status_.config_applied_total.Add();
   status_.routes.store(snapshot.routes.size());
   status_.upstreams.store(CountUpstreams(snapshot.resources));
-  if (moved && on_listeners_changed_) on_listeners_changed_(listeners_.Addresses());
   base::Log(Severity::kInfo, "config",
             absl::StrCat("revision ", snapshot.revision, " is live: ", snapshot.routes.size(),
                          " routes, ", snapshot.listeners.size(), " listeners"));
