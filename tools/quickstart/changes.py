@@ -121,6 +121,8 @@ class Changes:
         return self.stack.ctl("apply", "-f", path, *flags, check=check)
 
     def new_route_under_load(self):
+        # It is there already when a state folder is used again.
+        self.stack.ctl("delete", "route", "quickstart-new", "--wait", check=False)
         self.apply("load-route", LOAD_ROUTE, "--wait", "--min-proxies", "2")
         load = Load(self.stack, 4)
         print(f"  $ {' '.join(load.command)} &")

@@ -138,6 +138,8 @@ class Stack:
         for name, addresses in targets.items():
             with open(self.path("prometheus", "targets", f"{name}.json"), "w", encoding="utf-8") as file:
                 json.dump([{"targets": addresses}], file)
+        # Series of a former run, which had other ports, would stay in answers for minutes.
+        shutil.rmtree(self.path("prometheus", "data"), ignore_errors=True)
         process = self._add("prometheus", [
             "prometheus", "--config.file", self.path("prometheus", "prometheus.yml"),
             "--storage.tsdb.path", self.path("prometheus", "data"),
