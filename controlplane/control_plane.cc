@@ -127,10 +127,12 @@ absl::Status Running::Start(const Options& options) {
 absl::Status Running::Expose(const Options& options) {
   if (options.metrics_address.empty()) return absl::OkStatus();
   fleet_metrics_ = std::make_shared<FleetMetrics>(*fleet_);
+  // A connection that sends nothing occupies a thread until the timeout, or until the end.
   // boundary: civetweb's C++ interface throws when it cannot listen.
   try {
     exposer_ = std::make_unique<prometheus::Exposer>(
-        std::vector<std::string>{"listening_ports", options.metrics_address, "num_threads", "2"});
+        std::vector<std::string>{"listening_ports", options.metrics_address, "num_threads", "8",
+                                 "request_timeout_ms", "2000"});
   } catch (const std::exception&) {
     return absl::UnavailableError(absl::StrCat("--metrics-address: cannot listen on ",
                                                options.metrics_address,
