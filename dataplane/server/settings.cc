@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace portico::server {
@@ -13,6 +15,28 @@ absl::Status Missing(const std::string& path, const char* flag) {
   if (path.empty() || access(path.c_str(), R_OK) == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag, "=", path, ": cannot be read; name a file that this user may read"));
+}
+
+// Printable ASCII, from `first` on; other bytes a control plane may not be able to read.
+bool IsPlain(const std::string& text, char first) {
+  return std::all_of(text.begin(), text.end(), [&](char c) { return c >= first && c <= '~'; });
+}
+
+// As the control plane takes it (HelloLimits).
+absl::Status CheckIdentity(const Settings& settings) {
+  if (settings.node_id.empty() || settings.node_id.size() > 128 ||
+      !IsPlain(settings.node_id, '!')) {
+    return absl::InvalidArgumentError(
+        "--node-id must have 1 to 128 printable ASCII characters, without spaces");
+  }
+  bool good = settings.labels.size() <= 64;
+  for (const auto& [name, value] : settings.labels) {
+    good = good && name.size() <= 1024 && value.size() <= 1024 && IsPlain(name, ' ') &&
+           IsPlain(value, ' ');
+  }
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--label: at most 64, with names and values of at most 1024 printable ASCII characters");
 }
 
 absl::Status CheckControlPlane(const Settings& settings) {
@@ -43,9 +67,7 @@ absl::Status CheckSettings(const Settings& settings) {
     return absl::InvalidArgumentError(
         "give either --control-plane=HOST:PORT or --config=FILE; see --help");
   }
-  if (settings.node_id.empty() || settings.node_id.size() > 128) {
-    return absl::InvalidArgumentError("--node-id must have 1 to 128 characters");
-  }
+  if (absl::Status status = CheckIdentity(settings); !status.ok()) return status;
   if (settings.workers < 1 || settings.workers > kMaxWorkers) {
     return absl::InvalidArgumentError(absl::StrCat("--workers=", settings.workers,
                                                    ": must be 1 to ", kMaxWorkers));

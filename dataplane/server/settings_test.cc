@@ -51,6 +51,14 @@ TEST_F(SettingsTest, FaultsNameTheFlagInOneLine) {
       {"--control-plane", [](Settings& s) { s.control_plane = "127.0.0.1:7400"; }},
       {"--node-id", [](Settings& s) { s.node_id.clear(); }},
       {"--node-id", [](Settings& s) { s.node_id.assign(129, 'x'); }},
+      {"--node-id", [](Settings& s) { s.node_id = "edge 1"; }},
+      {"--node-id", [](Settings& s) { s.node_id = "edge\xff"; }},
+      {"--label", [](Settings& s) { s.labels["zone"] = "\xff"; }},
+      {"--label", [](Settings& s) { s.labels["zone"].assign(1025, 'x'); }},
+      {"--label",
+       [](Settings& s) {
+         for (int i = 0; i < 65; ++i) s.labels["l" + std::to_string(i)] = "";
+       }},
       {"--workers=0", [](Settings& s) { s.workers = 0; }},
       {"--workers=1025", [](Settings& s) { s.workers = 1025; }},
       {"--drain-grace", [](Settings& s) { s.drain_grace_nanos = -1; }},
