@@ -117,5 +117,65 @@ class PorticoctlTest(unittest.TestCase):
         self.assertEqual(done.stdout.splitlines(), ["route", "rollback rollout"])
 
 
+class MutualTlsTest(unittest.TestCase):
+    """Certificates from a small authority; the control plane wants one from everybody."""
+
+    def setUp(self):
+        self.fleet = support.Fleet()
+        self.addCleanup(self.fleet.stop)
+        self.authority("ca")
+        self.certificate("server", "ca")
+        self.certificate("operator", "ca")
+        self.certificate("proxy", "ca")
+        self.authority("other")
+        self.certificate("stranger", "other")
+        file = self.fleet.path("addresses")
+        control = self.fleet.add(support.Process(self.fleet.folder, "control", [
+            support.binary("controlplane/portico_control"), "--grpc-address", "127.0.0.1:0",
+            "--metrics-address", "", "--operators", "operator",
+            "--store", self.fleet.path("store.db"), "--tls-cert", self.fleet.path("server.crt"),
+            "--tls-key", self.fleet.path("server.key"), "--client-ca", self.fleet.path("ca.crt"),
+            "--address-file", file], file))
+        self.server = control.addresses()["grpc"]
+
+    def openssl(self, *arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=self.fleet.folder)
+
+    def authority(self, name):
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                     "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt")
+
+    def certificate(self, name, authority):
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+                     "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.crt",
+                     "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", f"{name}.crt")
+
+    def ctl(self, who, *arguments, ca="ca"):
+        path = self.fleet.path
+        return subprocess.run([
+            support.binary("tools/porticoctl/porticoctl"), "--server", self.server,
+            "--tls-ca", path(f"{ca}.crt"), "--tls-cert", path(f"{who}.crt"), "--tls-key", path(f"{who}.key"), "--timeout", "5s", *arguments],
+            env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False)
+
+    def test_the_name_of_the_certificate_is_kept(self):
+        done = self.ctl("operator", "apply", "-f", EXAMPLE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        history = json.loads(self.ctl("operator", "history", "-o", "json").stdout)
+        self.assertEqual(history[0]["peer"], "operator")
+
+    def test_a_proxy_is_no_operator(self):
+        done = self.ctl("proxy", "list")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--operators", done.stderr)
+
+    def test_strangers_are_refused_on_both_sides(self):
+        self.assertEqual(self.ctl("stranger", "list").returncode, 3)
+        self.assertEqual(self.ctl("operator", "list", ca="other").returncode, 3)
+        done = self.ctl("nobody", "list")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("nobody.crt cannot be read as PEM", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
