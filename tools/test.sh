@@ -42,7 +42,6 @@ done
 tsan_patterns=(
   //controlplane/{model,store,rollout,management}/...
   //dataplane/{event,observe,snapshot,server,discovery}/... //dataplane/filters/rate_limit/...
-  //tests/integration:proxy_test //tests/integration:proxy_lifecycle_test
 )
 if [[ ${#patterns[@]} -gt 0 || ${PORTICO_TSAN:-} == all ]]; then
   tsan_patterns=("${patterns[@]:-//...}")
