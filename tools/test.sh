@@ -9,6 +9,7 @@
 # Environment:
 #   PORTICO_FUZZ_SECONDS   how long each fuzz target runs: 60 when CI=true, otherwise 10; 0 for none
 #   PORTICO_TSAN           all: every test under ThreadSanitizer, not only what shares memory between threads
+#   PORTICO_FUZZ_SEED      where fuzzing starts from: 1, so that a run can be repeated; 0 for a new place
 #   PORTICO_TEST_ROUNDS    which rounds to run, of: normal headers asan tsan fuzz
 #   PORTICO_SKIP_SETUP     1: do not run tools/setup.sh first
 #   PORTICO_BAZEL_STARTUP  startup options for bazel, such as --output_base=/elsewhere
@@ -20,6 +21,7 @@ export HOME=${HOME:-/root}
 
 usage() { sed -n '2,/^set -e/{/^set -e/d; s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
+fuzz_seed=${PORTICO_FUZZ_SEED:-1}
 rounds=${PORTICO_TEST_ROUNDS:-normal headers asan tsan fuzz}
 patterns=()
 for argument in "$@"; do
@@ -119,7 +121,7 @@ fuzz_one() {
   if [[ -f ${corpus%/corpus/*}/$name.dict ]]; then
     dictionary=("-dict=${corpus%/corpus/*}/$name.dict")
   fi
-  "$binary" -max_total_time="$fuzz_seconds" -timeout=20 -rss_limit_mb=2560 -print_final_stats=1 \
+  "$binary" -max_total_time="$fuzz_seconds" -seed="$fuzz_seed" -timeout=20 -rss_limit_mb=2560 -print_final_stats=1 \
     -verbosity=0 -artifact_prefix="$folder/crashes/" "${dictionary[@]}" "$folder/corpus" \
     >"$folder/log" 2>&1 || outcome=failed
   printf '%s\n' "$outcome" >"$folder/outcome"

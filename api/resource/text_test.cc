@@ -350,6 +350,19 @@ TEST(ParseResources, EveryFieldTypeOfTheProtosIsSupported) {
   }
 }
 
+TEST(ToYaml, KeyOfManyEscapedBytesIsReadBack) {
+  // Keys from where the short form is safe to where each byte's escape makes it too long.
+  for (const size_t size : {1u, 200u, 201u, 256u, 400u, 512u, 2000u}) {
+    v1::Resource consumer;
+    consumer.set_name("c");
+    consumer.mutable_consumer();
+    (*consumer.mutable_labels())[std::string(size, '\0')] = "x";
+    const auto again = ParseResources(ToYaml(consumer), "again");
+    ASSERT_TRUE(again.ok()) << size << ": " << again.status();
+    EXPECT_EQ(MakeStored(again->front())->content, MakeStored(consumer)->content) << size;
+  }
+}
+
 TEST(Redacted, HidesSecretsOnly) {
   v1::Resource provider;
   provider.set_name("p");

@@ -159,8 +159,9 @@ void EmitText(const std::string& text, YAML::Emitter& out) {
 }
 
 void EmitKey(const std::string& key, YAML::Emitter& out) {
-  // A key in the short form may not be longer than 1024 bytes (YAML 1.2 section 7.4.2).
-  if (key.size() > 512) out << YAML::LongKey;
+  // A key in the short form may not be longer than 1024 characters as written (YAML 1.2 section
+  // 7.4.2), and a byte that is escaped is written as four of them.
+  if (key.size() > 200) out << YAML::LongKey;
   out << YAML::Key;
   EmitText(key, out);
   out << YAML::Value;
