@@ -42,22 +42,27 @@ BufferPool::BufferPool(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) 
 
 BufferPool::~BufferPool() {
   PORTICO_CHECK(live_ == 0);
-  FreeAll(small_);
-  FreeAll(large_);
+  for (Buffer::Block* list : free_) FreeAll(list);
+}
+
+size_t BufferPool::ClassOf(size_t size) {
+  size_t index = 0;
+  for (size_t capacity = kSmall; capacity < size; capacity *= 2) ++index;
+  return index;
 }
 
 Buffer BufferPool::Allocate(size_t size) {
   Buffer::Block* block = nullptr;
-  if (size > kLarge) {
+  if (size > kHuge) {
     block = Create(size);
   } else {
-    const size_t capacity = size <= kSmall ? kSmall : kLarge;
-    Buffer::Block*& list = size <= kSmall ? small_ : large_;
+    const size_t index = ClassOf(size);
+    Buffer::Block*& list = free_[index];
     if (list != nullptr) {
       block = std::exchange(list, list->next_free);
-      idle_bytes_ -= capacity;
+      idle_bytes_ -= block->capacity;
     } else {
-      block = Create(capacity);
+      block = Create(kSmall << index);
     }
   }
   block->next_free = nullptr;
@@ -80,12 +85,12 @@ void BufferPool::Return(Buffer::Block* block) {
   const size_t capacity = block->capacity;
   --live_;
   live_bytes_ -= capacity;
-  const bool keep = kKeepFreeBlocks && capacity <= kLarge && idle_bytes_ + capacity <= max_idle_bytes_;
+  const bool keep = kKeepFreeBlocks && capacity <= kHuge && idle_bytes_ + capacity <= max_idle_bytes_;
   if (!keep) {
     std::free(block);
     return;
   }
-  Buffer::Block*& list = capacity == kSmall ? small_ : large_;
+  Buffer::Block*& list = free_[ClassOf(capacity)];
   block->next_free = list;
   list = block;
   idle_bytes_ += capacity;

@@ -59,12 +59,17 @@ class Buffer {
   Block* block_ = nullptr;
 };
 
-// Blocks of two sizes for one worker, kept for reuse up to a bound. Not
+// Blocks of a few sizes for one worker, kept for reuse up to a bound. Not
 // thread-safe. Must outlive its buffers (checked: aborts if any is live).
 class BufferPool {
  public:
+  // Sizes are powers of two from kSmall to kHuge: heads, bodies, and bodies that come
+  // as fast as they can be received.
   static constexpr size_t kSmall = 16 * 1024;
   static constexpr size_t kLarge = 64 * 1024;
+  static constexpr size_t kHuge = 256 * 1024;
+  // With more bytes than this handed out, receives get by with kSmall: see Grant().
+  static constexpr size_t kGenerousBytes = 32 << 20;
 
   // `max_idle_bytes`: free blocks kept for reuse; beyond that they are freed.
   explicit BufferPool(size_t max_idle_bytes = 64 << 20);
@@ -72,9 +77,13 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  // A block of at least `size` bytes, size() == 0. Sizes above kLarge come from
+  // A block of at least `size` bytes, size() == 0. Sizes above kHuge come from
   // the general heap and are not kept.
   Buffer Allocate(size_t size = kSmall);
+
+  // What a receive that would make use of `wanted` bytes is to ask for: large blocks
+  // are for speed, and thousands of slow peers must not fill the memory with them.
+  size_t Grant(size_t wanted) const { return live_bytes_ < kGenerousBytes || wanted < kSmall ? wanted : kSmall; }
 
   // Blocks handed out and not yet returned.
   size_t live() const { return live_; }
@@ -89,9 +98,13 @@ class BufferPool {
   void Return(Buffer::Block* block);
   void FreeAll(Buffer::Block* list);
 
+  // kSmall << 0 to kSmall << 4.
+  static constexpr size_t kClasses = 5;
+  static_assert(kSmall << (kClasses - 1) == kHuge);
+  static size_t ClassOf(size_t size);
+
   const size_t max_idle_bytes_;
-  Buffer::Block* small_ = nullptr;
-  Buffer::Block* large_ = nullptr;
+  Buffer::Block* free_[kClasses] = {};
   size_t idle_bytes_ = 0;
   size_t live_ = 0;
   size_t live_bytes_ = 0;

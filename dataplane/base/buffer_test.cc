@@ -33,9 +33,12 @@ TEST(BufferTest, SizesAreRoundedUpToAClass) {
       {0, BufferPool::kSmall},
       {1, BufferPool::kSmall},
       {BufferPool::kSmall, BufferPool::kSmall},
-      {BufferPool::kSmall + 1, BufferPool::kLarge},
+      {BufferPool::kSmall + 1, 2 * BufferPool::kSmall},
+      {2 * BufferPool::kSmall + 1, BufferPool::kLarge},
       {BufferPool::kLarge, BufferPool::kLarge},
-      {BufferPool::kLarge + 1, BufferPool::kLarge + 1},
+      {BufferPool::kLarge + 1, 2 * BufferPool::kLarge},
+      {BufferPool::kHuge, BufferPool::kHuge},
+      {BufferPool::kHuge + 1, BufferPool::kHuge + 1},
       {1 << 20, 1 << 20},
   };
   BufferPool pool;
@@ -85,6 +88,30 @@ TEST(BufferTest, FreeBlocksAreReusedUpToTheBound) {
   Buffer b = pool.Allocate();
   EXPECT_TRUE(a.data() == last || b.data() == last);
   EXPECT_EQ(pool.idle_bytes(), 0u);
+}
+
+TEST(BufferTest, EachSizeIsReusedByItself) {
+  BufferPool pool;
+  for (size_t size = BufferPool::kSmall; size <= BufferPool::kHuge; size *= 2) {
+    Buffer first = pool.Allocate(size);
+    const char* place = first.data();
+    first.Reset();
+    if (!kPooled) continue;
+    Buffer again = pool.Allocate(size);
+    EXPECT_EQ(again.data(), place);
+  }
+}
+
+TEST(BufferTest, LargeBlocksAreGrantedWhileFewAreOut) {
+  BufferPool pool;
+  EXPECT_EQ(pool.Grant(BufferPool::kHuge), BufferPool::kHuge);
+  EXPECT_EQ(pool.Grant(100), 100u);
+  std::vector<Buffer> out;
+  while (pool.live_bytes() < BufferPool::kGenerousBytes) out.push_back(pool.Allocate(BufferPool::kHuge));
+  EXPECT_EQ(pool.Grant(BufferPool::kHuge), BufferPool::kSmall);
+  EXPECT_EQ(pool.Grant(100), 100u);
+  out.pop_back();
+  EXPECT_EQ(pool.Grant(BufferPool::kHuge), BufferPool::kHuge);
 }
 
 TEST(BufferDeathTest, PoolMustOutliveItsBuffers) {
