@@ -57,6 +57,15 @@ void AddClasses(prometheus::MetricFamily& family, std::string_view label, std::s
 
 }  // namespace
 
+void WorkerObjects::Add(const WorkerObjects& other) {
+  downstream_buffers += other.downstream_buffers;
+  upstream_buffers += other.upstream_buffers;
+  buffer_bytes += other.buffer_bytes;
+  idle_buffer_bytes += other.idle_buffer_bytes;
+  frames += other.frames;
+  timers += other.timers;
+}
+
 MetricsCollector::MetricsCollector(const MetricIds& ids,
                                    std::vector<std::shared_ptr<const WorkerMetrics>> workers,
                                    const ProxyStatus& status, const base::Clock& clock,
@@ -74,6 +83,7 @@ std::vector<prometheus::MetricFamily> MetricsCollector::Collect() const {
   CollectUpstreams(families);
   CollectReasons(families);
   CollectTotals(families);
+  if (options_.worker_objects) CollectObjects(families);
   CollectStatus(families);
   return families;
 }
@@ -219,6 +229,23 @@ void MetricsCollector::CollectTotals(Families& out) const {
   }
   out.push_back(
       OneGauge("portico_workers", "Worker threads", static_cast<double>(workers_.size())));
+}
+
+void MetricsCollector::CollectObjects(Families& out) const {
+  const WorkerObjects objects = options_.worker_objects();
+  auto held = GaugeFamily("portico_worker_objects", "What the workers hold now, by kind");
+  const auto add = [&held](const char* kind, uint64_t value) {
+    AddGauge(held, {{"kind", kind}}, static_cast<double>(value));
+  };
+  add("downstream_buffers", objects.downstream_buffers);
+  add("upstream_buffers", objects.upstream_buffers);
+  add("coroutine_frames", objects.frames);
+  add("timers", objects.timers);
+  auto bytes = GaugeFamily("portico_buffer_bytes", "Memory of the workers' buffers, by state");
+  AddGauge(bytes, {{"state", "in_use"}}, static_cast<double>(objects.buffer_bytes));
+  AddGauge(bytes, {{"state", "idle"}}, static_cast<double>(objects.idle_buffer_bytes));
+  out.push_back(std::move(held));
+  out.push_back(std::move(bytes));
 }
 
 void MetricsCollector::CollectStatus(Families& out) const {

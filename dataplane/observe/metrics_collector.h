@@ -17,6 +17,18 @@
 
 namespace portico::observe {
 
+// What the workers hold at one moment, all together: it goes back to where it was
+// when the traffic ends, or something leaks.
+struct WorkerObjects {
+  uint64_t downstream_buffers = 0, upstream_buffers = 0;  // Handed out and not returned
+  uint64_t buffer_bytes = 0;                              // Their capacity
+  uint64_t idle_buffer_bytes = 0;                         // Free, kept for reuse
+  uint64_t frames = 0;                                    // Coroutine frames
+  uint64_t timers = 0;                                    // Armed
+
+  void Add(const WorkerObjects& other);
+};
+
 // Sums the workers up when it is asked. A route or an upstream has series only
 // from its first exchange on, so that 100,000 idle routes cost nothing to scrape.
 // docs/metrics.md lists what comes out. Thread-safe.
@@ -29,6 +41,8 @@ class MetricsCollector : public prometheus::Collectable {
     std::function<uint64_t()> access_log_dropped = {};
     // Rate limit keys that lost their counter to another key; default: none to report.
     std::function<uint64_t()> rate_limit_table_full = {};
+    // What the workers hold now; default: none to report.
+    std::function<WorkerObjects()> worker_objects = {};
   };
 
   // `ids`, `status` and `clock` must outlive it.
@@ -43,6 +57,7 @@ class MetricsCollector : public prometheus::Collectable {
   void CollectUpstreams(Families& out) const;
   void CollectReasons(Families& out) const;
   void CollectTotals(Families& out) const;
+  void CollectObjects(Families& out) const;
   void CollectStatus(Families& out) const;
 
   const MetricIds& ids_;

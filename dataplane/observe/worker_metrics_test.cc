@@ -185,6 +185,27 @@ TEST_F(MetricsTest, ConnectionsAndStatus) {
   EXPECT_THAT(text, HasSubstr("portico_build_info{version=\"1.2.3\",node_id=\"node\"} 1\n"));
 }
 
+TEST(WorkerMetrics, WhatTheWorkersHoldIsShown) {
+  const MetricIds ids(1, 1);
+  ProxyStatus status;
+  base::FakeClock clock;
+  MetricsCollector::Options options;
+  options.worker_objects = [] {
+    WorkerObjects objects{.downstream_buffers = 1, .upstream_buffers = 2, .buffer_bytes = 3,
+                          .idle_buffer_bytes = 4, .frames = 5, .timers = 6};
+    objects.Add(objects);
+    return objects;
+  };
+  const MetricsCollector collector(ids, {}, status, clock, std::move(options));
+  const std::string text = prometheus::TextSerializer().Serialize(collector.Collect());
+  EXPECT_THAT(text, HasSubstr("portico_worker_objects{kind=\"downstream_buffers\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("portico_worker_objects{kind=\"upstream_buffers\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr("portico_worker_objects{kind=\"coroutine_frames\"} 10\n"));
+  EXPECT_THAT(text, HasSubstr("portico_worker_objects{kind=\"timers\"} 12\n"));
+  EXPECT_THAT(text, HasSubstr("portico_buffer_bytes{state=\"in_use\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("portico_buffer_bytes{state=\"idle\"} 8\n"));
+}
+
 TEST(WorkerMetrics, ReadersMayRunAnyTime) {
   MetricIds ids(2000, 100);
   auto worker = std::make_shared<WorkerMetrics>();

@@ -13,6 +13,8 @@ using base::Severity;
 
 // How often is looked whether a worker has ended.
 constexpr std::chrono::milliseconds kDrainStep(5);
+// How long workers have to say what they hold.
+constexpr std::chrono::milliseconds kObjectsTimeout(250);
 
 uint64_t CountUpstreams(const api::ResourceSet& resources) {
   // Ordered by kind.
@@ -73,6 +75,31 @@ std::vector<std::shared_ptr<const observe::WorkerMetrics>> Server::worker_metric
   std::vector<std::shared_ptr<const observe::WorkerMetrics>> metrics;
   for (const auto& worker : workers_) metrics.push_back(worker->metrics());
   return metrics;
+}
+
+observe::WorkerObjects Server::CountObjects() const {
+  // Outlives this call in the hands of workers that answer late.
+  struct Answers {
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t count = 0;
+    observe::WorkerObjects sum;
+  };
+  const auto answers = std::make_shared<Answers>();
+  size_t asked = 0;
+  for (const auto& worker : workers_) {
+    if (worker->ended()) continue;
+    ++asked;
+    worker->CountObjects([answers](const observe::WorkerObjects& objects) {
+      const std::lock_guard lock(answers->mutex);
+      ++answers->count;
+      answers->sum.Add(objects);
+      answers->changed.notify_one();
+    });
+  }
+  std::unique_lock lock(answers->mutex);
+  answers->changed.wait_for(lock, kObjectsTimeout, [&] { return answers->count == asked; });
+  return answers->sum;
 }
 
 void Server::OnListenersChanged(

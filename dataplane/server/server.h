@@ -23,6 +23,7 @@
 #include "dataplane/net/address.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/metric_ids.h"
+#include "dataplane/observe/metrics_collector.h"
 #include "dataplane/observe/proxy_status.h"
 #include "dataplane/server/listener_table.h"
 #include "dataplane/server/worker.h"
@@ -77,6 +78,10 @@ class Server final : public discovery_client::RevisionSink {
   void WaitUntilDrained();
 
   std::vector<std::shared_ptr<const observe::WorkerMetrics>> worker_metrics() const;
+  // What the workers hold now. Asks each of them and waits for the answers: a quarter
+  // of a second at most; a worker that is busy for longer, or has ended, counts as
+  // holding nothing.
+  observe::WorkerObjects CountObjects() const;
 
  private:
   struct Work {

@@ -182,6 +182,32 @@ TEST_F(ServerTest, ARevisionIsLiveOnEveryWorkerOnceItIsSaidToBe) {
   EXPECT_EQ(sum, 64u);
 }
 
+TEST_F(ServerTest, WhatTheWorkersHoldFollowsTheConnections) {
+  Start();
+  Apply(kHttp + Respond("v1"));
+  const observe::WorkerObjects before = server_->CountObjects();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<Client>(AddressOf()));
+    EXPECT_TRUE(clients.back()->Get("/").ends_with("v1"));
+  }
+  const observe::WorkerObjects open = server_->CountObjects();
+  EXPECT_GE(open.frames, before.frames + 8);
+  EXPECT_GE(open.timers, before.timers + 8);  // A connection rests with its idle timeout.
+  clients.clear();
+  observe::WorkerObjects after;
+  do {
+    after = server_->CountObjects();
+  } while (after.frames > before.frames || after.timers > before.timers);
+  EXPECT_EQ(after.frames, before.frames);
+  EXPECT_EQ(after.timers, before.timers);
+  EXPECT_EQ(after.downstream_buffers, before.downstream_buffers);
+  EXPECT_EQ(after.upstream_buffers, before.upstream_buffers);
+  server_->Drain();
+  server_->WaitUntilDrained();
+  EXPECT_EQ(server_->CountObjects().frames, 0u);
+}
+
 TEST_F(ServerTest, OpenConnectionsSeeTheNextRevisionAtTheirNextRequest) {
   Start();
   Apply(kHttp + Respond("v1"));

@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/check.h"
+#include "dataplane/base/log.h"
+#include "dataplane/event/frame_pool.h"
 
 namespace portico::server {
 namespace {
@@ -74,12 +76,33 @@ void Worker::Start() {
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), absl::StrCat("worker-", index_).c_str());
     loop_.Run();
+    // Nothing is open any more: what is still held now is held for ever.
+    const observe::WorkerObjects left = Objects();
+    base::Log(base::Severity::kInfo, "server",
+              absl::StrCat("worker ", index_, " ended, left over: ",
+                           left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
+                           " coroutine frames, ", left.timers, " timers"));
     ended_.store(true, std::memory_order_release);
   });
 }
 
 void Worker::Join() {
   if (thread_.joinable()) thread_.join();
+}
+
+observe::WorkerObjects Worker::Objects() {
+  const base::BufferPool& downstream = loop_.downstream_buffers();
+  const base::BufferPool& upstream = loop_.upstream_buffers();
+  return {.downstream_buffers = downstream.live(),
+          .upstream_buffers = upstream.live(),
+          .buffer_bytes = downstream.live_bytes() + upstream.live_bytes(),
+          .idle_buffer_bytes = downstream.idle_bytes() + upstream.idle_bytes(),
+          .frames = static_cast<uint64_t>(event::LiveFrames()),
+          .timers = loop_.timers().armed()};
+}
+
+void Worker::CountObjects(std::function<void(const observe::WorkerObjects&)> done) {
+  loop_.Post([this, done = std::move(done)] { done(Objects()); });
 }
 
 void Worker::Install(std::shared_ptr<const Revision> revision, std::function<void()> done) {

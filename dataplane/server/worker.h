@@ -17,6 +17,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/observe/access_log.h"
+#include "dataplane/observe/metrics_collector.h"
 #include "dataplane/observe/worker_metrics.h"
 #include "dataplane/proxy/serve_exchange.h"
 #include "dataplane/proxy/worker_context.h"
@@ -67,6 +68,8 @@ class Worker final : private downstream::ConnectionObserver {
   void Drain();
   // Ends every connection now, and then the thread.
   void ForceClose();
+  // Counts what the worker holds, then calls `done` with it on the worker's thread.
+  void CountObjects(std::function<void(const observe::WorkerObjects&)> done);
   // Waits for the thread's end.
   void Join();
   // Set at the thread's end.
@@ -81,6 +84,7 @@ class Worker final : private downstream::ConnectionObserver {
   };
 
   Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine);
+  observe::WorkerObjects Objects();
   void Apply(const std::shared_ptr<const Revision>& revision);
   void Listen(const ListenerPlan::Listener& listener);
   void Retire(uint32_t id, bool drain);
