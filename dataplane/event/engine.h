@@ -1,17 +1,28 @@
-// The kernel's side of a loop. epoll_engine implements it; io_uring can.
+// The kernel's side of a loop, behind which are io_uring and epoll; see
+// engine_factory.h for how one is chosen.
 #ifndef DATAPLANE_EVENT_ENGINE_H_
 #define DATAPLANE_EVENT_ENGINE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "dataplane/event/operation.h"
+#include "dataplane/event/pipe.h"
 
 namespace portico::event {
 
-// Not thread-safe but for Wake(). At most one receive, one send and one hang-up
+// What an engine has done. Written by its thread, read by any.
+struct EngineStats {
+  std::atomic<uint64_t> system_calls{0};
+  std::atomic<uint64_t> completions{0};
+  // Receives that found bytes but none of the buffers lent to the kernel.
+  std::atomic<uint64_t> buffer_shortages{0};
+};
+
+// Not thread-safe but for Wake() and stats(). At most one receive, one send and one hang-up
 // watch are pending per socket.
 class Engine {
  public:
@@ -35,8 +46,22 @@ class Engine {
   // and the first delivery it calls `after_wait`, where the loop reads its clocks.
   virtual void Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) = 0;
 
+  // Where pipes for receives and sends come from; nullptr if this engine does not move
+  // bytes through them: they then go through buffers.
+  virtual PipePool* pipes() { return nullptr; }
+
   // Ends a Poll() that waits, now or the next one. Thread-safe.
   virtual void Wake() = 0;
+
+  const EngineStats& stats() const { return stats_; }
+
+ protected:
+  // One writer: no locked instruction.
+  static void Count(std::atomic<uint64_t>& counter, uint64_t more) {
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
+
+  EngineStats stats_;
 };
 
 // Errors: ResourceExhausted when the kernel gives no descriptor.

@@ -1,6 +1,7 @@
 #include "dataplane/event/epoll_engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -138,7 +139,7 @@ void EpollEngine::Finish(Operation& op, int32_t result) {
 }
 
 void EpollEngine::StartReceive(ReceiveOperation& op) {
-  PORTICO_CHECK(op.pool != nullptr);
+  PORTICO_CHECK(op.pipe == nullptr ? op.pool != nullptr : op.pipe->size() == 0 && op.size_hint > 0);
   OperationAccess::Begin(op, Operation::Kind::kReceive);
   Socket& socket = SocketOf(op.fd);
   PORTICO_CHECK(socket.reader == nullptr);
@@ -300,6 +301,7 @@ std::optional<int32_t> EpollEngine::Try(Operation& op, Socket& socket) {
 }
 
 std::optional<int32_t> EpollEngine::TryReceive(ReceiveOperation& op, Socket& socket) {
+  if (op.pipe != nullptr) return TryReceiveIntoPipe(op, socket);
   const bool append = op.buffer.size() < op.buffer.capacity();
   if (!append) op.buffer = op.pool->Allocate(op.size_hint);
   const size_t start = op.buffer.size();
@@ -323,11 +325,27 @@ std::optional<int32_t> EpollEngine::TryReceive(ReceiveOperation& op, Socket& soc
   return -error;
 }
 
+std::optional<int32_t> EpollEngine::TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket) {
+  ssize_t count;
+  do {
+    count = ::splice(op.fd, nullptr, op.pipe->write_end(), nullptr, op.size_hint, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  } while (count < 0 && errno == EINTR);
+  if (count >= 0) {
+    // Fewer than wanted may only mean that the pipe has no slot left: stays readable.
+    op.pipe->Filled(static_cast<size_t>(count));
+    return static_cast<int32_t>(count);
+  }
+  if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
+  // The pipe was empty, so it is the socket that is.
+  socket.readable = false;
+  return std::nullopt;
+}
+
 std::optional<int32_t> EpollEngine::TrySend(SendOperation& op, Socket& socket) {
   size_t left = 0;
   for (int i = op.first_slice; i < op.slice_count; ++i) left += op.slices[i].iov_len;
   PORTICO_CHECK(left <= static_cast<size_t>(std::numeric_limits<int32_t>::max() - op.sent));
-  if (left == 0) return op.sent;
+  if (left == 0) return TrySendFromPipe(op, socket);
   ssize_t count;
   do {
     count = SendSlices(op);
@@ -338,10 +356,29 @@ std::optional<int32_t> EpollEngine::TrySend(SendOperation& op, Socket& socket) {
     return std::nullopt;
   }
   op.sent += static_cast<int32_t>(count);
-  if (AdvanceSlices(op, static_cast<size_t>(count))) return op.sent;
+  if (AdvanceSlices(op, static_cast<size_t>(count))) return TrySendFromPipe(op, socket);
   // The socket's buffer is full; the kernel tells when there is room again.
   socket.writable = false;
   return std::nullopt;
+}
+
+std::optional<int32_t> EpollEngine::TrySendFromPipe(SendOperation& op, Socket& socket) {
+  while (op.pipe != nullptr && op.pipe->size() > 0) {
+    const ssize_t count = ::splice(op.pipe->read_end(), nullptr, op.fd, nullptr, op.pipe->size(),
+                                   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (count > 0) {
+      op.pipe->Emptied(static_cast<size_t>(count));
+      op.sent += static_cast<int32_t>(count);
+      continue;
+    }
+    // The pipe is not empty, so it would have given something.
+    if (count == 0) return -EIO;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
+    socket.writable = false;
+    return std::nullopt;
+  }
+  return op.sent;
 }
 
 std::optional<int32_t> EpollEngine::TryAccept(AcceptOperation& op, Socket& socket) {

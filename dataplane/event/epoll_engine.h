@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "dataplane/event/engine.h"
 #include "dataplane/event/operation.h"
+#include "dataplane/event/pipe.h"
 
 namespace portico::event {
 
@@ -33,6 +34,7 @@ class EpollEngine final : public Engine {
   void Cancel(Operation& op) override;
   void Close(int fd) override;
   void Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) override;
+  PipePool* pipes() override { return &pipes_; }
   void Wake() override;
 
  private:
@@ -69,7 +71,9 @@ class EpollEngine final : public Engine {
   // The result, or nothing if the operation must wait for a level.
   static std::optional<int32_t> Try(Operation& op, Socket& socket);
   static std::optional<int32_t> TryReceive(ReceiveOperation& op, Socket& socket);
+  static std::optional<int32_t> TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket);
   static std::optional<int32_t> TrySend(SendOperation& op, Socket& socket);
+  static std::optional<int32_t> TrySendFromPipe(SendOperation& op, Socket& socket);
   static std::optional<int32_t> TryAccept(AcceptOperation& op, Socket& socket);
 
   const int epoll_fd_;
@@ -77,6 +81,7 @@ class EpollEngine final : public Engine {
   std::vector<std::unique_ptr<Socket>> sockets_;
   std::vector<epoll_event> events_;
   OperationList ready_;
+  PipePool pipes_;
   int polls_without_wait_ = 0;
 };
 

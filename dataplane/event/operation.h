@@ -15,6 +15,7 @@
 namespace portico::event {
 
 class CancelScope;
+class Pipe;
 
 // The state of one operation. It lives in the frame or object of whoever started
 // it, does not move, and must not be destroyed while pending() (checked).
@@ -101,6 +102,9 @@ struct ReceiveOperation : Operation {
   // has room, bytes are appended to it instead; it then also stays at the end of
   // stream and after an error.
   base::Buffer buffer;
+  // If set, an empty pipe of Engine::pipes(): at most `size_hint` bytes are moved into
+  // it, no buffer is used and `pool` is not needed.
+  Pipe* pipe = nullptr;
 };
 
 // Completes when all bytes are taken (the sum as result, at most 2^31 - 1), or with
@@ -111,6 +115,8 @@ struct SendOperation : Operation {
   static constexpr int kMaxSlices = 16;
   iovec slices[kMaxSlices];
   int slice_count = 0;
+  // If set, a pipe of Engine::pipes() whose bytes follow the slices.
+  Pipe* pipe = nullptr;
 
   // The engine's progress, reset by it at the start.
   int first_slice = 0;

@@ -49,7 +49,7 @@ template class OperationAwaiter<event::AcceptOperation>;
 absl::StatusOr<base::Buffer> Receive::await_resume() {
   const absl::StatusOr<int> count = Finish("receive");
   if (!count.ok()) return count.status();
-  if (*count == 0) return base::Buffer();
+  if (*count == 0 || op_.pipe != nullptr) return base::Buffer();
   return std::move(op_.buffer);
 }
 
@@ -74,6 +74,7 @@ bool Send::Add(std::string_view bytes) {
 absl::Status Send::await_resume() {
   const absl::StatusOr<int> sent = Finish("send");
   op_.slice_count = 0;
+  op_.pipe = nullptr;
   bytes_ = 0;
   return sent.status();
 }

@@ -12,6 +12,7 @@
 #include "dataplane/event/cancel.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/operation.h"
+#include "dataplane/event/pipe.h"
 #include "dataplane/net/address.h"
 #include "dataplane/net/byte_stream.h"
 
@@ -97,6 +98,9 @@ class [[nodiscard]] Receive final : public OperationAwaiter<event::ReceiveOperat
   void AppendTo(base::Buffer buffer) { op_.buffer = std::move(buffer); }
   // What was given to AppendTo(), after the end of stream or an error.
   base::Buffer TakeUnused() { return std::move(op_.buffer); }
+  // Moves the bytes into this empty pipe of stream.pipes(); the Buffer that comes out
+  // is empty, and at the end of stream the pipe is empty, too.
+  void Into(event::Pipe* pipe) { op_.pipe = pipe; }
 
   AwaiterOf<Receive> operator co_await() { return AwaiterOf<Receive>(*this); }
   absl::StatusOr<base::Buffer> await_resume();
@@ -120,6 +124,11 @@ class [[nodiscard]] Send final : public OperationAwaiter<event::SendOperation> {
   // The bytes must stay until the end. Empty pieces are dropped, adjacent ones
   // merged. False if there is no slice left: send first.
   bool Add(std::string_view bytes);
+  // What this pipe of stream.pipes() holds, after all other bytes. It must stay, too.
+  void Add(event::Pipe& pipe) {
+    op_.pipe = &pipe;
+    bytes_ += pipe.size();
+  }
   size_t bytes() const { return bytes_; }
 
   AwaiterOf<Send> operator co_await() { return AwaiterOf<Send>(*this); }

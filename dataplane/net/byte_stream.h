@@ -2,8 +2,8 @@
 #ifndef DATAPLANE_NET_BYTE_STREAM_H_
 #define DATAPLANE_NET_BYTE_STREAM_H_
 
+#include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,6 +11,7 @@
 #include "dataplane/event/cancel.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/operation.h"
+#include "dataplane/event/pipe.h"
 #include "dataplane/net/address.h"
 
 namespace portico::net {
@@ -32,6 +33,12 @@ class ByteStream {
   virtual void Abort() = 0;
   virtual SocketAddress peer() const = 0;
   virtual SocketAddress local() const = 0;
+  // Where pipes for its operations come from; nullptr if its bytes must pass through
+  // this process: encrypted ones, or with an engine that moves none.
+  virtual event::PipePool* pipes() const { return nullptr; }
+  // A figure that grows whenever the peer takes bytes, for deadlines of sends that take
+  // long; 0 where that is not known. Asks the kernel.
+  virtual uint64_t acknowledged() const { return 0; }
 };
 
 // Takes ownership of a connected, non-blocking socket; closes it in the destructor.

@@ -1,3 +1,5 @@
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <optional>
@@ -53,6 +55,13 @@ class TcpStream final : public ByteStream {
   SocketAddress local() const override {
     if (!local_.has_value()) local_ = Ask(&::getsockname, fd_);
     return *local_;
+  }
+  event::PipePool* pipes() const override { return engine_.pipes(); }
+  uint64_t acknowledged() const override {
+    tcp_info info = {};
+    socklen_t length = sizeof(info);
+    if (::getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+    return info.tcpi_bytes_acked;
   }
 
  private:
