@@ -1,0 +1,100 @@
+"""The machine that measures: its cores, and what processes on it use."""
+
+import os
+import platform
+import resource
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+_niceness = 0
+
+
+def set_niceness(value):
+    """Of everything that pinned() starts."""
+    global _niceness
+    _niceness = value
+
+
+def pinned(core, command):
+    """The command, bound to one core; unbound if `core` is None."""
+    nice = ["nice", "-n", str(_niceness)] if _niceness else []
+    return nice + (["taskset", "-c", str(core)] if core is not None else []) + list(command)
+
+
+def raise_file_limit(wanted=65536):
+    """Children inherit it; 10,000 idle connections need it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (wanted, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
+            return limit
+        except (ValueError, OSError):
+            continue
+    return soft
+
+
+def rss_kib(pids):
+    """Resident memory of processes together; those that are gone count nothing."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/status") as f:
+                total += sum(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def tree(pid):
+    """The process and everything it has started that still runs."""
+    pids, found = [pid], 0
+    while found < len(pids):
+        try:
+            for task in os.listdir(f"/proc/{pids[found]}/task"):
+                with open(f"/proc/{pids[found]}/task/{task}/children") as f:
+                    pids += [int(child) for child in f.read().split()]
+        except FileNotFoundError:
+            pass
+        found += 1
+    return pids
+
+
+def softirq_threads():
+    """Kernel threads that do the network's work when there is much of it: part of every load here."""
+    pids = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/comm") as f:
+                if f.read().startswith("ksoftirqd/"):
+                    pids.append(int(name))
+        except FileNotFoundError:
+            continue
+    return pids
+
+
+def describe():
+    """What a reader needs to know to judge the figures."""
+    model = ""
+    with open("/proc/cpuinfo") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    with open("/proc/meminfo") as f:
+        memory = int(f.readline().split()[1])
+    return {"processor": model, "cores": os.cpu_count(), "memory_mib": memory // 1024,
+            "kernel": platform.release(), "load_before": os.getloadavg()[0]}
+
+
+def scratch_parent():
+    """Where logs of servers go: memory if there is enough, so that no disk is measured."""
+    try:
+        room = os.statvfs("/dev/shm")
+        if room.f_bavail * room.f_frsize > 2 << 30 and os.access("/dev/shm", os.W_OK):
+            return "/dev/shm"
+    except OSError:
+        pass
+    return None
