@@ -6,14 +6,7 @@
 
 #include "dataplane/base/check.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define PORTICO_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PORTICO_ASAN
-#endif
-#endif
-#ifdef PORTICO_ASAN
+#ifdef PORTICO_ARENA_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -21,7 +14,7 @@ namespace portico::base {
 namespace {
 
 // So that AddressSanitizer reports a use after Reset().
-#ifdef PORTICO_ASAN
+#ifdef PORTICO_ARENA_ASAN
 // Not inline: the compiler would warn that poisoned memory is not initialised.
 __attribute__((noinline)) void Poison(char* memory, size_t size) { __asan_poison_memory_region(memory, size); }
 void Unpoison(const void* memory, size_t size) { __asan_unpoison_memory_region(memory, size); }
@@ -44,11 +37,10 @@ Arena::~Arena() {
   FreeBlocks(spare_);
 }
 
-void* Arena::Allocate(size_t size, size_t alignment) {
-  const auto address = reinterpret_cast<uintptr_t>(next_);
-  const size_t padding = (alignment - address % alignment) % alignment;
+void* Arena::AllocateHere(size_t size, size_t alignment) {
+  const size_t padding = (0 - reinterpret_cast<uintptr_t>(next_)) & (alignment - 1);
   const auto room = static_cast<size_t>(limit_ - next_);
-  if (padding > room || size > room - padding) return AllocateSlow(size, alignment);
+  if (padding > room || size > room - padding) return nullptr;
   char* result = next_ + padding;
   next_ = result + size;
   used_ += size;
@@ -57,7 +49,9 @@ void* Arena::Allocate(size_t size, size_t alignment) {
 }
 
 void* Arena::AllocateSlow(size_t size, size_t alignment) {
-  PORTICO_CHECK(alignment <= alignof(std::max_align_t));
+  PORTICO_CHECK(alignment <= alignof(std::max_align_t) && (alignment & (alignment - 1)) == 0);
+  // With AddressSanitizer every allocation comes here.
+  if (void* memory = AllocateHere(size, alignment); memory != nullptr) return memory;
   Block* block = nullptr;
   if (spare_ != nullptr && spare_->size >= size) {
     block = std::exchange(spare_, nullptr);
@@ -76,7 +70,7 @@ void* Arena::AllocateSlow(size_t size, size_t alignment) {
   blocks_ = block;
   next_ = block->bytes();
   limit_ = next_ + block->size;
-  return Allocate(size, alignment);
+  return AllocateHere(size, alignment);
 }
 
 std::string_view Arena::Copy(std::string_view text) {
@@ -100,7 +94,7 @@ std::string_view Arena::Concat(std::initializer_list<std::string_view> parts) {
   return {copy, size};
 }
 
-void Arena::Reset() {
+void Arena::ResetBlocks() {
   // Keeps the largest block that is not too large.
   Block* keep = std::exchange(spare_, nullptr);
   while (blocks_ != nullptr) {
@@ -111,6 +105,10 @@ void Arena::Reset() {
   }
   if (keep != nullptr) Poison(keep->bytes(), keep->size);
   spare_ = keep;
+}
+
+void Arena::Reset() {
+  if (blocks_ != nullptr) ResetBlocks();
   Poison(inline_, kInline);
   next_ = inline_;
   limit_ = inline_ + kInline;

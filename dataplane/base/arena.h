@@ -3,11 +3,20 @@
 #define DATAPLANE_BASE_ARENA_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <new>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PORTICO_ARENA_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PORTICO_ARENA_ASAN
+#endif
+#endif
 
 namespace portico::base {
 
@@ -22,7 +31,19 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   // `alignment`: a power of two, at most alignof(std::max_align_t).
-  void* Allocate(size_t size, size_t alignment = alignof(std::max_align_t));
+  void* Allocate(size_t size, size_t alignment = alignof(std::max_align_t)) {
+#ifndef PORTICO_ARENA_ASAN
+    const size_t padding = (0 - reinterpret_cast<uintptr_t>(next_)) & (alignment - 1);
+    const auto room = static_cast<size_t>(limit_ - next_);
+    if (padding <= room && size <= room - padding) {
+      char* result = next_ + padding;
+      next_ = result + size;
+      used_ += size;
+      return result;
+    }
+#endif
+    return AllocateSlow(size, alignment);
+  }
 
   template <typename T, typename... Args>
   T* New(Args&&... args) {
@@ -49,8 +70,12 @@ class Arena {
     size_t size;
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
-  static constexpr size_t kInline = 2048;
+  // The heads and edits of an ordinary exchange, so that it needs no other block.
+  static constexpr size_t kInline = 4096;
   void* AllocateSlow(size_t size, size_t alignment);
+  // From the block being filled; nullptr if it has no room.
+  void* AllocateHere(size_t size, size_t alignment);
+  void ResetBlocks();
   void FreeBlocks(Block* list);
 
   alignas(std::max_align_t) char inline_[kInline];

@@ -71,7 +71,7 @@ TEST(ArenaTest, ResetForgetsAndReusesOneBlock) {
 
 TEST(ArenaTest, LargerThanAnyBlock) {
   Arena arena;
-  for (size_t size : {size_t{2048}, size_t{2049}, size_t{8192}, size_t{8193}, size_t{100'000}}) {
+  for (size_t size : {size_t{2048}, size_t{4096}, size_t{4097}, size_t{8192}, size_t{8193}, size_t{100'000}}) {
     std::memset(arena.Allocate(size), 1, size);
   }
 }

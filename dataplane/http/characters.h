@@ -39,6 +39,8 @@ inline constexpr std::array<uint8_t, 256> kCharacters = MakeCharacters();
 
 inline bool Is(char c, CharacterClass which) { return (kCharacters[static_cast<unsigned char>(c)] & which) != 0; }
 
+inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
 // Of a hexadecimal digit.
 inline unsigned HexValue(char c) {
   return c <= '9' ? static_cast<unsigned>(c - '0') : static_cast<unsigned>((c | 0x20) - 'a' + 10);

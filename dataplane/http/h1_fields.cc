@@ -100,16 +100,6 @@ std::string_view ReasonOf(int error) {
   }
 }
 
-bool ParseLength(std::string_view text, uint64_t& length) {
-  if (text.empty() || text.size() > 18) return false;
-  length = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return false;
-    length = length * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return true;
-}
-
 }  // namespace
 
 bool IsToken(std::string_view text) {
@@ -122,29 +112,16 @@ bool IsToken(std::string_view text) {
 bool IsFieldValue(std::string_view text) { return internal::AllValueCharacters(text.data(), text.size()); }
 
 void RemoveHopByHopFields(HeaderList& headers) {
-  const size_t size = headers.size();
-  for (size_t i = 0; i < size; ++i) {
-    HeaderField& field = headers.begin()[i];
-    switch (field.id) {
-      case HeaderId::kConnection:
-        internal::ForEachElement(field.value, [&headers](std::string_view name) {
-          if (LookUpHeader(name) == HeaderId::kOther) headers.Remove(name);
-        });
-        field.name = {};
-        break;
-      case HeaderId::kKeepAlive:
-      case HeaderId::kProxyConnection:
-      case HeaderId::kProxyAuthenticate:
-      case HeaderId::kProxyAuthorization:
-      case HeaderId::kTe:
-      case HeaderId::kTrailer:
-      case HeaderId::kTransferEncoding:
-      case HeaderId::kUpgrade:
-        field.name = {};
-        break;
-      default:
-        break;
+  if (headers.Among(internal::kHopByHopIds) == 0) return;
+  for (HeaderField& field : headers) {
+    if ((IdBit(field.id) & internal::kHopByHopIds) == 0) continue;
+    // The list of most says only "keep-alive", which goes anyway.
+    if (field.id == HeaderId::kConnection && field.value != "keep-alive") {
+      internal::ForEachElement(field.value, [&headers](std::string_view name) {
+        if (LookUpHeader(name) == HeaderId::kOther) headers.Remove(name);
+      });
     }
+    field.name = {};
   }
 }
 
@@ -160,6 +137,42 @@ std::string_view ParseFields(std::string_view fields, uint32_t max_count, Header
   // The scanner found the head's end; llhttp must have found the same one.
   if (llhttp_get_error_pos(&parser) != fields.data() + fields.size()) return "invalid_header";
   return {};
+}
+
+bool ParseLength(std::string_view text, uint64_t& length) {
+  if (text.empty() || text.size() > 18) return false;
+  length = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return false;
+    length = length * 10 + static_cast<uint64_t>(c - '0');
+  }
+  return true;
+}
+
+void ReadConnection(std::string_view value, Framing& framing) {
+  if (value == "keep-alive") {
+    framing.keep_alive = true;
+    return;
+  }
+  ForEachElement(value, [&framing](std::string_view option) {
+    if (EqualsIgnoreCase(option, "close")) framing.close = true;
+    if (EqualsIgnoreCase(option, "keep-alive")) framing.keep_alive = true;
+  });
+}
+
+bool SetResponseBody(const Framing& framing, Method request_method, ResponseHead& head) {
+  if (head.status < 200 || head.status == 204 || head.status == 304 || request_method == Method::kHead) {
+    head.body = BodyKind::kNone;
+  } else if (framing.chunked) {
+    head.body = BodyKind::kChunked;
+  } else if (framing.has_length) {
+    head.body = BodyKind::kLength;
+    head.content_length = framing.length;
+  } else {
+    head.body = BodyKind::kUntilClose;
+  }
+  if (head.body == BodyKind::kUntilClose) return false;
+  return head.version == Version::kHttp10 ? framing.keep_alive && !framing.close : !framing.close;
 }
 
 Framing ReadFraming(const HeaderList& list, Version version) {
@@ -182,10 +195,7 @@ Framing ReadFraming(const HeaderList& list, Version version) {
         has_encoding = framing.chunked = true;
         break;
       case HeaderId::kConnection:
-        ForEachElement(field.value, [&framing](std::string_view option) {
-          if (EqualsIgnoreCase(option, "close")) framing.close = true;
-          if (EqualsIgnoreCase(option, "keep-alive")) framing.keep_alive = true;
-        });
+        ReadConnection(field.value, framing);
         break;
       case HeaderId::kHost:
         if (framing.host != nullptr) framing.several_hosts = true;

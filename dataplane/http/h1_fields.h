@@ -11,6 +11,12 @@
 
 namespace portico::http::internal {
 
+// What RemoveHopByHopFields() removes by itself.
+inline constexpr HeaderIds kHopByHopIds =
+    IdBit(HeaderId::kConnection) | IdBit(HeaderId::kKeepAlive) | IdBit(HeaderId::kProxyConnection) |
+    IdBit(HeaderId::kProxyAuthenticate) | IdBit(HeaderId::kProxyAuthorization) | IdBit(HeaderId::kTe) |
+    IdBit(HeaderId::kTrailer) | IdBit(HeaderId::kTransferEncoding) | IdBit(HeaderId::kUpgrade);
+
 // Parses `fields`, complete field lines and the empty line after them, into `list`.
 // H1HeadScanner has found neither broken lines nor control characters in them.
 // Returns an error's reason or nothing: invalid_header, too_many_headers,
@@ -33,6 +39,14 @@ struct Framing {
 
 // `version`: of the message; HTTP/1.0 knows no Transfer-Encoding.
 Framing ReadFraming(const HeaderList& list, Version version);
+
+// Content-Length: up to 18 digits. False: it is none.
+bool ParseLength(std::string_view text, uint64_t& length);
+// What one Connection field says about `close` and `keep_alive`.
+void ReadConnection(std::string_view value, Framing& framing);
+// A response's body as RFC 9112 section 6.3 has it, from its framing and head.status
+// and head.version. Returns whether the connection may carry another exchange.
+bool SetResponseBody(const Framing& framing, Method request_method, ResponseHead& head);
 
 // "HTTP/1.0" or "HTTP/1.1". Reasons: unsupported_version (another one), `malformed`.
 std::string_view ParseVersion(std::string_view text, std::string_view malformed, Version& version);

@@ -4,6 +4,7 @@
 
 #include "dataplane/http/characters.h"
 #include "dataplane/http/h1_fields.h"
+#include "dataplane/http/h1_plain.h"
 #include "dataplane/http/path.h"
 #include "dataplane/http/scan.h"
 
@@ -170,6 +171,11 @@ State H1HeadScanner::Scan(std::string_view input, uint32_t max_bytes) {
 }
 
 H1ParseResult H1RequestParser::ParseHead(std::string_view input, const H1Limits& limits, RequestHead& head) {
+  const bool first = !scanner_.started();
+  if (first && plain_) {
+    const size_t size = internal::ParsePlainRequest(input, limits, head, keep_alive_);
+    if (size != 0) return Done(size);
+  }
   State state = scanner_.Scan(input, limits.max_header_bytes);
   if (state == State::kFirstLine) {
     const RequestLine line = ParseRequestLine(scanner_.first_line(input));
@@ -180,6 +186,11 @@ H1ParseResult H1RequestParser::ParseHead(std::string_view input, const H1Limits&
     state = scanner_.Scan(input, limits.max_header_bytes);
   }
   if (state == State::kNeedMore) return NeedMore();
+  // It came in pieces; now it is complete.
+  if (state == State::kDone && !first && plain_ && scanner_.head_begin() == 0) {
+    const size_t size = internal::ParsePlainRequest(input, limits, head, keep_alive_);
+    if (size != 0) return Done(size);
+  }
   RequestLine line;
   if (scanner_.has_first_line()) {
     line = ParseRequestLine(scanner_.first_line(input));
@@ -194,6 +205,11 @@ H1ParseResult H1RequestParser::ParseHead(std::string_view input, const H1Limits&
 
 H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits& limits, Method request_method,
                                           ResponseHead& head) {
+  const bool first = !scanner_.started();
+  if (first && plain_) {
+    const size_t size = internal::ParsePlainResponse(input, limits, request_method, head, keep_alive_);
+    if (size != 0) return Done(size);
+  }
   State state = scanner_.Scan(input, limits.max_header_bytes);
   // Clients may send an empty line before a request; servers have no reason to.
   if (scanner_.head_begin() != 0) return Error(502, "invalid_status_line");
@@ -217,6 +233,11 @@ H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits
   }
   if (state == State::kNeedMore) return NeedMore();
   if (state != State::kDone) return ScanError(state, scanner_.has_first_line(), /*request=*/false);
+  // It came in pieces; now it is complete.
+  if (!first && plain_) {
+    const size_t size = internal::ParsePlainResponse(input, limits, request_method, head, keep_alive_);
+    if (size != 0) return Done(size);
+  }
   parse_line();
   std::string_view error = internal::ParseFields(scanner_.fields(input), limits.max_header_count, head.headers);
   if (!error.empty()) return Error(502, error);
@@ -224,18 +245,7 @@ H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits
   if (head.status == 101) return Error(502, "unexpected_upgrade");
   const internal::Framing framing = internal::ReadFraming(head.headers, head.version);
   if (!framing.error.empty()) return Error(502, framing.error);
-  if (head.status < 200 || head.status == 204 || head.status == 304 || request_method == Method::kHead) {
-    head.body = BodyKind::kNone;
-  } else if (framing.chunked) {
-    head.body = BodyKind::kChunked;
-  } else if (framing.has_length) {
-    head.body = BodyKind::kLength;
-    head.content_length = framing.length;
-  } else {
-    head.body = BodyKind::kUntilClose;
-  }
-  keep_alive_ = head.body != BodyKind::kUntilClose &&
-                (head.version == Version::kHttp10 ? framing.keep_alive && !framing.close : !framing.close);
+  keep_alive_ = internal::SetResponseBody(framing, request_method, head);
   return Done(scanner_.head_end());
 }
 

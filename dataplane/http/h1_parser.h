@@ -31,8 +31,8 @@ struct H1ParseResult {
 
 // Finds the end of a head and checks its line structure while bytes arrive: it
 // begins with a token character, lines end in CRLF and contain no other CR or LF, no
-// field is folded, fields have no control characters, it is bounded. Looks at every byte once; what it finds does not
-// depend on how the bytes were split.
+// field is folded, fields have no control characters, it is bounded. Looks at every
+// byte once; what it finds does not depend on how the bytes were split.
 class H1HeadScanner {
  public:
   // kFirstLine: comes once, when the first line is complete; scan on.
@@ -80,8 +80,13 @@ class H1HeadScanner {
 //   417 invalid_expectation 501 connect_not_supported
 //   505 unsupported_version
 // After an error `head` holds what was understood; the connection must be closed.
+//
+// Heads that are complete and plain, as nearly all are, are read in one pass
+// (h1_plain.h). All others, and all errors, come from the scanner and from llhttp.
+// `plain`: false has every head go that way, for tests that compare the two.
 class H1RequestParser {
  public:
+  explicit H1RequestParser(bool plain = true) : plain_(plain) {}
   H1ParseResult ParseHead(std::string_view input, const H1Limits& limits, RequestHead& head);
 
   // After kDone: whether the client lets the connection live on.
@@ -89,10 +94,11 @@ class H1RequestParser {
   // Whether bytes of a head were seen that is not complete.
   bool started() const { return scanner_.started(); }
   // For the next request.
-  void Reset() { *this = H1RequestParser(); }
+  void Reset() { *this = H1RequestParser(plain_); }
 
  private:
   H1HeadScanner scanner_;
+  bool plain_;
   bool keep_alive_ = false;
 };
 
@@ -104,15 +110,17 @@ class H1RequestParser {
 // too_many_headers, unexpected_upgrade (101).
 class H1ResponseParser {
  public:
+  explicit H1ResponseParser(bool plain = true) : plain_(plain) {}
   H1ParseResult ParseHead(std::string_view input, const H1Limits& limits, Method request_method, ResponseHead& head);
 
   // After kDone: whether the connection may carry another exchange after this one.
   bool keep_alive() const { return keep_alive_; }
   bool started() const { return scanner_.started(); }
-  void Reset() { *this = H1ResponseParser(); }
+  void Reset() { *this = H1ResponseParser(plain_); }
 
  private:
   H1HeadScanner scanner_;
+  bool plain_;
   bool keep_alive_ = false;
 };
 

@@ -5,8 +5,11 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/base/check.h"
 #include "dataplane/http/characters.h"
+#include "dataplane/http/h1_fields.h"
 #include "dataplane/http/h1_parser.h"
+#include "dataplane/http/scan.h"
 
 namespace portico::http {
 namespace {
@@ -14,30 +17,86 @@ namespace {
 // Enough for what is written besides the fields: versions, lengths, framing.
 constexpr size_t kFixedBytes = 256;
 
-// Appends to a buffer that has room for all of it.
+// Copies a text that is short most of the time.
+inline void CopyText(char* out, const char* in, size_t size) {
+  const auto copy_two = [out, in, size](auto word) {
+    auto last = word;
+    std::memcpy(&word, in, sizeof(word));
+    std::memcpy(&last, in + size - sizeof(last), sizeof(last));
+    std::memcpy(out, &word, sizeof(word));
+    std::memcpy(out + size - sizeof(last), &last, sizeof(last));
+  };
+  struct Sixteen {
+    uint64_t words[2];
+  };
+  if (size > 32) {
+    std::memcpy(out, in, size);
+  } else if (size >= 16) {
+    copy_two(Sixteen{});
+  } else if (size >= 8) {
+    copy_two(uint64_t{});
+  } else if (size >= 4) {
+    copy_two(uint32_t{});
+  } else if (size > 0) {
+    out[0] = in[0];
+    out[size / 2] = in[size / 2];
+    out[size - 1] = in[size - 1];
+  }
+}
+
+// Appends to a buffer and remembers when there was no room.
 class HeadWriter {
  public:
-  explicit HeadWriter(char* out) : begin_(out), out_(out) {}
+  explicit HeadWriter(base::Buffer& buffer)
+      : begin_(buffer.data()), out_(begin_), limit_(begin_ + buffer.capacity()) {}
 
   HeadWriter& Put(std::string_view text) {
-    if (!text.empty()) std::memcpy(out_, text.data(), text.size());
+    if (!Room(text.size())) return *this;
+    CopyText(out_, text.data(), text.size());
     out_ += text.size();
     return *this;
   }
-  HeadWriter& Put(char c) {
-    *out_++ = c;
+  template <size_t kSize>
+  HeadWriter& Put(const char (&text)[kSize]) {
+    if (!Room(kSize - 1)) return *this;
+    std::memcpy(out_, text, kSize - 1);
+    out_ += kSize - 1;
     return *this;
   }
   HeadWriter& PutNumber(uint64_t number) {
-    out_ = std::to_chars(out_, out_ + 20, number).ptr;
+    if (Room(20)) out_ = std::to_chars(out_, out_ + 20, number).ptr;
     return *this;
   }
-  void PutField(std::string_view name, std::string_view value) { Put(name).Put(": ").Put(value).Put("\r\n"); }
+  HeadWriter& PutStatus(int status) {
+    const char digits[4] = {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10),
+                            static_cast<char>('0' + status % 10), '\0'};
+    return Put(digits);
+  }
+  void PutField(std::string_view name, std::string_view value) {
+    if (!Room(name.size() + value.size() + 4)) return;
+    CopyText(out_, name.data(), name.size());
+    out_ += name.size();
+    std::memcpy(out_, ": ", 2);
+    CopyText(out_ + 2, value.data(), value.size());
+    out_ += value.size() + 2;
+    std::memcpy(out_, "\r\n", 2);
+    out_ += 2;
+  }
   size_t size() const { return static_cast<size_t>(out_ - begin_); }
+  bool overflowed() const { return overflowed_; }
 
  private:
+  bool Room(size_t size) {
+    if (size <= static_cast<size_t>(limit_ - out_)) [[likely]] return true;
+    overflowed_ = true;
+    limit_ = out_;
+    return false;
+  }
+
   char* begin_;
   char* out_;
+  char* limit_;
+  bool overflowed_ = false;
 };
 
 absl::Status BadField(const HeaderField& field) {
@@ -46,32 +105,11 @@ absl::Status BadField(const HeaderField& field) {
 }
 
 // Visible ASCII or above, no space: part of a first line.
-bool IsLinePart(std::string_view text) {
-  for (const char c : text) {
-    if (!Is(c, kValueCharacter) || c == ' ' || c == '\t') return false;
-  }
-  return true;
-}
+bool IsLinePart(std::string_view text) { return internal::AllVisible(text.data(), text.size()); }
 
 // Written by us from what the framing needs, or never.
-bool IsOurs(HeaderId id) {
-  switch (id) {
-    case HeaderId::kConnection:
-    case HeaderId::kContentLength:
-    case HeaderId::kExpect:
-    case HeaderId::kKeepAlive:
-    case HeaderId::kProxyConnection:
-    case HeaderId::kProxyAuthenticate:
-    case HeaderId::kProxyAuthorization:
-    case HeaderId::kTe:
-    case HeaderId::kTrailer:
-    case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr HeaderIds kOurIds =
+    internal::kHopByHopIds | IdBit(HeaderId::kContentLength) | IdBit(HeaderId::kExpect);
 
 size_t FieldBytes(const HeaderList& headers) {
   size_t bytes = 0;
@@ -79,13 +117,64 @@ size_t FieldBytes(const HeaderList& headers) {
   return bytes;
 }
 
-// `except`: not written either; kCount: none.
-absl::Status PutFields(const HeaderList& headers, HeaderId except, HeadWriter& out) {
+// Fields that lie one behind the other are copied as one.
+class Run {
+ public:
+  explicit Run(HeadWriter& out) : out_(out) {}
+  void Add(const HeaderField& field) {
+    if (field.name.data() != end_) {
+      Flush();
+      begin_ = field.name.data();
+    }
+    end_ = field.name.data() + field.line;
+  }
+  void Flush() {
+    if (begin_ != nullptr) out_.Put(std::string_view(begin_, static_cast<size_t>(end_ - begin_)));
+    begin_ = end_ = nullptr;
+  }
+
+ private:
+  HeadWriter& out_;
+  const char* begin_ = nullptr;
+  const char* end_ = nullptr;
+};
+
+// Of the fields that are ours, those that stay where they are, because they say already
+// what we would write.
+struct Kept {
+  const HeaderField* host = nullptr;
+  // Where null, none may stay.
+  const uint64_t* length = nullptr;
+  bool length_written = false;
+};
+
+// Whether `field` is what PutLength(length) would write.
+bool SaysLength(const HeaderField& field, uint64_t length) {
+  uint64_t said = 0;
+  return field.IsWholeLine() && internal::ParseLength(field.value, said) && said == length &&
+         (field.value[0] != '0' || field.value.size() == 1);
+}
+
+bool Keep(const HeaderField& field, Kept& kept) {
+  if (field.id == HeaderId::kHost) return &field == kept.host;
+  if (field.id != HeaderId::kContentLength || kept.length == nullptr || kept.length_written) return false;
+  return kept.length_written = SaysLength(field, *kept.length);
+}
+
+// Writes the fields but for those of `ours` that are not kept.
+absl::Status PutFields(const HeaderList& headers, HeaderIds ours, Kept& kept, HeadWriter& out) {
+  Run run(out);
   for (const HeaderField& field : headers) {
-    if (field.name.empty() || field.id == except || IsOurs(field.id)) continue;
+    if (field.name.empty() || ((IdBit(field.id) & ours) != 0 && !Keep(field, kept))) continue;
+    if (field.IsWholeLine()) {
+      run.Add(field);
+      continue;
+    }
+    run.Flush();
     if ((field.id == HeaderId::kOther && !IsToken(field.name)) || !IsFieldValue(field.value)) return BadField(field);
     out.PutField(field.name, field.value);
   }
+  run.Flush();
   return absl::OkStatus();
 }
 
@@ -93,6 +182,97 @@ void PutLength(uint64_t length, HeadWriter& out) { out.Put("Content-Length: ").P
 
 bool IsDigits(std::string_view text) {
   return !text.empty() && text.size() <= 18 && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// The Host field at the beginning of the list, if it is what `authority` asks for.
+const HeaderField* HostInPlace(const HeaderList& headers, std::string_view authority) {
+  if (headers.size() == 0) return nullptr;
+  const HeaderField* first = headers.begin();
+  return first->id == HeaderId::kHost && first->IsWholeLine() && first->value == authority ? first : nullptr;
+}
+
+absl::Status PutRequest(const RequestHead& head, HeadWriter& out) {
+  out.Put(head.method_text).Put(" ").Put(head.path);
+  if (head.has_query) out.Put("?").Put(head.query);
+  out.Put(" HTTP/1.1\r\n");
+  Kept kept;
+  kept.host = HostInPlace(head.headers, head.authority);
+  if (kept.host == nullptr) out.PutField("Host", head.authority);
+  if (head.body == BodyKind::kLength) kept.length = &head.content_length;
+  absl::Status status = PutFields(head.headers, kOurIds | IdBit(HeaderId::kHost), kept, out);
+  if (!status.ok()) return status;
+  switch (head.body) {
+    case BodyKind::kNone:
+      // RFC 9110 section 8.6: these methods promise content.
+      if (head.method == Method::kPost || head.method == Method::kPut || head.method == Method::kPatch) {
+        PutLength(0, out);
+      }
+      break;
+    case BodyKind::kLength:
+      if (!kept.length_written) PutLength(head.content_length, out);
+      break;
+    case BodyKind::kChunked:
+    case BodyKind::kUntilClose:
+      out.Put("Transfer-Encoding: chunked\r\n");
+      break;
+  }
+  out.Put("\r\n");
+  return absl::OkStatus();
+}
+
+absl::Status PutResponse(const ResponseHead& head, std::string_view reason, const ResponseWriteOptions& options,
+                         HeadWriter& out) {
+  out.Put("HTTP/1.1 ").PutStatus(head.status).Put(" ").Put(reason).Put("\r\n");
+  const BodyKind framing = ResponseBodyFraming(head, options.version, options.request_method);
+  Kept kept;
+  if (framing == BodyKind::kLength) kept.length = &head.content_length;
+  absl::Status status = PutFields(head.headers, kOurIds, kept, out);
+  if (!status.ok()) return status;
+  if (!options.date.empty() && head.status >= 200 && head.headers.Find(HeaderId::kDate) == nullptr) {
+    out.PutField("Date", options.date);
+  }
+  const bool bodyless = head.status == 304 || (options.request_method == Method::kHead && head.status >= 200 &&
+                                               head.status != 204);
+  if (framing == BodyKind::kChunked) {
+    out.Put("Transfer-Encoding: chunked\r\n");
+  } else if (framing == BodyKind::kLength || (bodyless && head.body == BodyKind::kLength)) {
+    if (!kept.length_written) PutLength(head.content_length, out);
+  } else if (bodyless) {
+    // What GET would have got, if the upstream said so.
+    const HeaderField* said = head.headers.Find(HeaderId::kContentLength);
+    if (said != nullptr && IsDigits(said->value)) out.PutField("Content-Length", said->value);
+  } else if (framing == BodyKind::kNone && head.status >= 200 && head.status != 204) {
+    PutLength(0, out);
+  }
+  if (head.status >= 200) {
+    if (!options.keep_alive || framing == BodyKind::kUntilClose) {
+      out.Put("Connection: close\r\n");
+    } else if (options.version == Version::kHttp10) {
+      out.Put("Connection: keep-alive\r\n");
+    }
+  }
+  out.Put("\r\n");
+  return absl::OkStatus();
+}
+
+// Has `put` write into a buffer: one of the usual size, or, where that is too small, one
+// of `Bytes()`.
+template <typename Put, typename Bytes>
+absl::StatusOr<base::Buffer> WriteHead(base::BufferPool& pool, Put&& put, Bytes&& bytes) {
+  base::Buffer buffer = pool.Allocate();
+  HeadWriter out(buffer);
+  absl::Status status = put(out);
+  if (!status.ok()) return status;
+  if (!out.overflowed()) [[likely]] {
+    buffer.set_size(out.size());
+    return buffer;
+  }
+  buffer = pool.Allocate(bytes());
+  HeadWriter again(buffer);
+  status = put(again);
+  PORTICO_CHECK(status.ok() && !again.overflowed());
+  buffer.set_size(again.size());
+  return buffer;
 }
 
 }  // namespace
@@ -103,32 +283,12 @@ absl::StatusOr<base::Buffer> WriteRequestHead(const RequestHead& head, base::Buf
     return absl::InvalidArgumentError("the target has characters that cannot be sent");
   }
   if (!IsLinePart(head.authority)) return absl::InvalidArgumentError("the authority has characters that cannot be sent");
-  base::Buffer buffer = pool.Allocate(kFixedBytes + head.method_text.size() + head.path.size() + head.query.size() +
-                                      head.authority.size() + FieldBytes(head.headers));
-  HeadWriter out(buffer.data());
-  out.Put(head.method_text).Put(' ').Put(head.path);
-  if (head.has_query) out.Put('?').Put(head.query);
-  out.Put(" HTTP/1.1\r\n");
-  out.PutField("Host", head.authority);
-  if (const absl::Status status = PutFields(head.headers, HeaderId::kHost, out); !status.ok()) return status;
-  switch (head.body) {
-    case BodyKind::kNone:
-      // RFC 9110 section 8.6: these methods promise content.
-      if (head.method == Method::kPost || head.method == Method::kPut || head.method == Method::kPatch) {
-        PutLength(0, out);
-      }
-      break;
-    case BodyKind::kLength:
-      PutLength(head.content_length, out);
-      break;
-    case BodyKind::kChunked:
-    case BodyKind::kUntilClose:
-      out.Put("Transfer-Encoding: chunked\r\n");
-      break;
-  }
-  out.Put("\r\n");
-  buffer.set_size(out.size());
-  return buffer;
+  return WriteHead(
+      pool, [&head](HeadWriter& out) { return PutRequest(head, out); },
+      [&head] {
+        return kFixedBytes + head.method_text.size() + head.path.size() + head.query.size() + head.authority.size() +
+               FieldBytes(head.headers);
+      });
 }
 
 BodyKind ResponseBodyFraming(const ResponseHead& head, Version version, Method request_method) {
@@ -146,38 +306,9 @@ absl::StatusOr<base::Buffer> WriteResponseHead(const ResponseHead& head, const R
   }
   const std::string_view reason = head.reason.empty() ? ReasonPhrase(head.status) : head.reason;
   if (!IsFieldValue(reason)) return absl::InvalidArgumentError("the reason phrase cannot be sent");
-  base::Buffer buffer =
-      pool.Allocate(kFixedBytes + reason.size() + options.date.size() + FieldBytes(head.headers));
-  HeadWriter out(buffer.data());
-  out.Put("HTTP/1.1 ").PutNumber(static_cast<uint64_t>(head.status)).Put(' ').Put(reason).Put("\r\n");
-  if (const absl::Status status = PutFields(head.headers, HeaderId::kCount, out); !status.ok()) return status;
-  if (!options.date.empty() && head.status >= 200 && head.headers.Find(HeaderId::kDate) == nullptr) {
-    out.PutField("Date", options.date);
-  }
-  const BodyKind framing = ResponseBodyFraming(head, options.version, options.request_method);
-  const bool bodyless = head.status == 304 || (options.request_method == Method::kHead && head.status >= 200 &&
-                                               head.status != 204);
-  if (framing == BodyKind::kChunked) {
-    out.Put("Transfer-Encoding: chunked\r\n");
-  } else if (framing == BodyKind::kLength || (bodyless && head.body == BodyKind::kLength)) {
-    PutLength(head.content_length, out);
-  } else if (bodyless) {
-    // What GET would have got, if the upstream said so.
-    const HeaderField* length = head.headers.Find(HeaderId::kContentLength);
-    if (length != nullptr && IsDigits(length->value)) out.PutField("Content-Length", length->value);
-  } else if (framing == BodyKind::kNone && head.status >= 200 && head.status != 204) {
-    PutLength(0, out);
-  }
-  if (head.status >= 200) {
-    if (!options.keep_alive || framing == BodyKind::kUntilClose) {
-      out.Put("Connection: close\r\n");
-    } else if (options.version == Version::kHttp10) {
-      out.Put("Connection: keep-alive\r\n");
-    }
-  }
-  out.Put("\r\n");
-  buffer.set_size(out.size());
-  return buffer;
+  return WriteHead(
+      pool, [&](HeadWriter& out) { return PutResponse(head, reason, options, out); },
+      [&] { return kFixedBytes + reason.size() + options.date.size() + FieldBytes(head.headers); });
 }
 
 std::string_view WriteChunkHead(uint64_t size, char (&out)[kChunkHeadBytes]) {

@@ -30,6 +30,13 @@ inline ByteMasks Masks16(const char* bytes) {
   return {static_cast<unsigned>(_mm_movemask_epi8(line)), static_cast<unsigned>(_mm_movemask_epi8(control))};
 }
 
+// The controls, space and DEL of 16 bytes.
+inline unsigned Invisible16(const char* bytes) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x20)), x);
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7F)))));
+}
+
 #endif
 
 // The index of the first CR or LF at or after `from` and before `size`, else `size`.
@@ -74,6 +81,110 @@ inline bool AllValueCharacters(const char* data, size_t size) {
   }
   return true;
 }
+
+// The same without spaces and tabs.
+inline bool AllVisible(const char* data, size_t size) {
+#if defined(__SSE2__)
+  if (size >= 16) {
+    for (size_t i = 0; i + 16 <= size; i += 16) {
+      if (Invisible16(data + i) != 0) return false;
+    }
+    return Invisible16(data + size - 16) == 0;
+  }
+#endif
+  for (size_t i = 0; i < size; ++i) {
+    if (static_cast<unsigned char>(data[i]) <= ' ' || data[i] == 0x7F) return false;
+  }
+  return true;
+}
+
+// 16 bytes of a longer range and what they have in common, one bit for each byte.
+// Without SSE2 the same answers come byte by byte.
+class Block {
+ public:
+  static constexpr size_t kBytes = 16;
+#if defined(__SSE2__)
+  // From `at` on, or, where fewer are left, the last of the range [.., end), which
+  // has at least kBytes: then bits of what lies before `at` are shifted out.
+  Block(const char* at, const char* end) {
+    const auto left = static_cast<size_t>(end - at);
+    shift_ = left >= kBytes ? 0 : static_cast<unsigned>(kBytes - left);
+    x_ = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at - shift_));
+  }
+
+  unsigned Equal(char c) const { return Bits(_mm_cmpeq_epi8(x_, _mm_set1_epi8(c))); }
+  // Controls, DEL and what is not ASCII.
+  unsigned NotText() const {
+    return Bits(_mm_cmpgt_epi8(_mm_set1_epi8(0x21), _mm_add_epi8(x_, _mm_set1_epi8(1))));
+  }
+  // The same and the space.
+  unsigned NotVisible() const {
+    return Bits(_mm_cmpgt_epi8(_mm_set1_epi8(0x22), _mm_add_epi8(x_, _mm_set1_epi8(1))));
+  }
+  // Letters, digits, "-".
+  unsigned NameCharacters() const {
+    return Bits(_mm_or_si128(Letters(), _mm_or_si128(Within(x_, '0', '9'), Is('-'))));
+  }
+  // Letters of lower case, digits, "-", ".".
+  unsigned HostCharacters() const {
+    return Bits(_mm_or_si128(_mm_or_si128(Within(x_, 'a', 'z'), Within(x_, '0', '9')), Within(x_, '-', '.')));
+  }
+  // kPathCharacter but for a few that are rare.
+  unsigned PathCharacters() const {
+    return Bits(_mm_or_si128(_mm_or_si128(Letters(), Within(x_, '&', ';')), _mm_or_si128(Is('_'), Is('='))));
+  }
+
+ private:
+  unsigned Bits(__m128i mask) const { return static_cast<unsigned>(_mm_movemask_epi8(mask)) >> shift_; }
+  __m128i Is(char c) const { return _mm_cmpeq_epi8(x_, _mm_set1_epi8(c)); }
+  static __m128i Within(__m128i x, char low, char high) {
+    const __m128i from_low = _mm_sub_epi8(x, _mm_set1_epi8(low));
+    return _mm_cmpeq_epi8(_mm_min_epu8(from_low, _mm_set1_epi8(static_cast<char>(high - low))), from_low);
+  }
+  __m128i Letters() const { return Within(_mm_or_si128(x_, _mm_set1_epi8(0x20)), 'a', 'z'); }
+
+  __m128i x_;
+  unsigned shift_;
+#else
+  Block(const char* at, const char* end) : at_(at), size_(static_cast<size_t>(end - at)) {
+    if (size_ > kBytes) size_ = kBytes;
+  }
+
+  unsigned Equal(char c) const {
+    return Bits([c](unsigned char x) { return x == static_cast<unsigned char>(c); });
+  }
+  unsigned NotText() const {
+    return Bits([](unsigned char x) { return x < 0x20 || x >= 0x7F; });
+  }
+  unsigned NotVisible() const {
+    return Bits([](unsigned char x) { return x <= 0x20 || x >= 0x7F; });
+  }
+  unsigned NameCharacters() const {
+    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || IsDigit(x) || x == '-'; });
+  }
+  unsigned HostCharacters() const {
+    return Bits([](unsigned char x) { return IsLetter(x) || IsDigit(x) || x == '-' || x == '.'; });
+  }
+  unsigned PathCharacters() const {
+    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || (x >= '&' && x <= ';') || x == '_' || x == '='; });
+  }
+
+ private:
+  static bool IsLetter(int c) { return c >= 'a' && c <= 'z'; }
+  static bool IsDigit(unsigned char c) { return c >= '0' && c <= '9'; }
+  template <typename F>
+  unsigned Bits(F&& f) const {
+    unsigned bits = 0;
+    for (size_t i = 0; i < size_; ++i) bits |= (f(static_cast<unsigned char>(at_[i])) ? 1u : 0u) << i;
+    return bits;
+  }
+
+  const char* at_;
+  size_t size_;
+#endif
+};
+
+inline size_t FirstBit(unsigned bits) { return static_cast<size_t>(__builtin_ctz(bits)); }
 
 }  // namespace portico::http::internal
 
