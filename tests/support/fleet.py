@@ -102,6 +102,10 @@ class Process:
         self.kill(signal.SIGTERM)
         return self.process.wait(timeout=seconds)
 
+    def fds(self):
+        """Open descriptors."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def rss_kib(self):
         with open(f"/proc/{self.pid}/status") as f:
             for line in f:
@@ -113,6 +117,14 @@ class Process:
 class Proxy(Process):
     def admin(self, path="/ready"):
         return http_get(f"http://{self.addresses()['admin']}{path}")
+
+    def metrics(self):
+        """Value by series, as /metrics writes it: name, or name{label="value"}."""
+        status, text = self.admin("/metrics")
+        if status != 200:
+            raise RuntimeError(f"/metrics of {self.name}: {status} {text}")
+        return {series: float(value) for series, value in
+                (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")}
 
     def wait_ready(self, seconds=20.0):
         wait_until(lambda: self.admin("/ready")[0] == 200, f"{self.name} being ready: {self.log()}", seconds)
@@ -179,15 +191,20 @@ class Fleet:
         return path
 
     def proxy(self, name, *more, control=None, config=None, workers=2, listeners=("http",),
-              binary_path=None):
+              binary_path=None, launcher=(), io_engine=None):
+        """`launcher`: a command that starts the proxy with its arguments. `io_engine`: of --io-engine; default:
+        PORTICO_IO_ENGINE of the environment, or what the proxy takes by itself."""
         file = self.path(f"{name}.addresses")
         cache = self.path(f"{name}.cache")
         os.makedirs(cache, exist_ok=True)
-        command = [binary_path or binary("dataplane/portico_proxy"), "--node-id", name,
+        command = [*launcher, binary_path or binary("dataplane/portico_proxy"), "--node-id", name,
                    "--admin-address", f"127.0.0.1:{free_port()}", "--workers", str(workers),
                    "--address-file", file]
         for listener in listeners:
             command += ["--listener-address", f"{listener}=127.0.0.1:{free_port()}"]
+        io_engine = io_engine or os.environ.get("PORTICO_IO_ENGINE")
+        if io_engine:
+            command += ["--io-engine", io_engine]
         if config:
             command += ["--config", config]
         if control:
