@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -199,6 +200,18 @@ void MetricsCollector::CollectTotals(Families& out) const {
   out.push_back(
       OneGauge("portico_downstream_connections_active", "Open connections from clients",
                active(&W::downstream_connections_total, &W::downstream_connections_closed_total)));
+  counter("portico_connections_handed_over_total",
+          "Connections that the accepting worker gave to one with fewer",
+          &W::connections_handed_over_total);
+  auto live = GaugeFamily("portico_worker_connections_active",
+                          "Open connections from clients, by worker");
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const uint64_t over = workers_[i]->downstream_connections_closed_total.value();
+    const uint64_t begun = workers_[i]->downstream_connections_total.value();
+    AddGauge(live, {{"worker", std::to_string(i)}},
+             begun > over ? static_cast<double>(begun - over) : 0.0);
+  }
+  out.push_back(std::move(live));
   counter("portico_upstream_connections_total", "Connections opened to upstreams",
           &W::upstream_connections_total);
   out.push_back(
@@ -217,8 +230,7 @@ void MetricsCollector::CollectTotals(Families& out) const {
           &W::jwt_cache_hits_total);
   counter("portico_jwt_cache_misses_total", "Tokens that had to be verified",
           &W::jwt_cache_misses_total);
-  uint64_t dropped = sum(&W::access_log_dropped_total);
-  if (options_.access_log_dropped) dropped = options_.access_log_dropped();
+  const uint64_t dropped = options_.access_log_dropped ? options_.access_log_dropped() : 0;
   out.push_back(OneCounter("portico_access_log_dropped_total",
                            "Access log records lost because a ring was full or a write failed",
                            static_cast<double>(dropped)));

@@ -61,13 +61,14 @@ class WorkerMetrics {
   void ProtocolError(std::string_view reason);
 
   Counter downstream_connections_total, downstream_connections_closed_total;
+  // Accepted here and given to a worker with fewer connections.
+  Counter connections_handed_over_total;
   Counter upstream_connections_total, upstream_connections_closed_total,
       upstream_connect_failures_total;
   Counter requests_active_started, requests_active_finished;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;
   Counter jwt_cache_hits_total, jwt_cache_misses_total;
-  Counter access_log_dropped_total;
 
  private:
   friend class MetricsCollector;
