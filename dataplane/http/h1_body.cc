@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/base/check.h"
 #include "dataplane/http/characters.h"
 
 namespace portico::http {
@@ -138,6 +139,15 @@ BodyDecoder::Result BodyDecoder::Decode(std::string_view input) {
   }
   result.done = state_ == State::kDone;
   return result;
+}
+
+bool BodyDecoder::Skip(uint64_t bytes) {
+  PORTICO_CHECK(state_ == State::kContent);
+  if (kind_ == BodyKind::kUntilClose) return false;
+  PORTICO_CHECK(bytes <= remaining_);
+  remaining_ -= bytes;
+  if (remaining_ == 0) state_ = State::kDone;
+  return remaining_ == 0;
 }
 
 bool BodyDecoder::Finish() {

@@ -36,6 +36,10 @@ class BodyDecoder {
   // with the rest of the input, and with more bytes when all are consumed.
   Result Decode(std::string_view input);
 
+  // Bytes of content, at most remaining() if that is known, went by unseen: only with
+  // kLength and kUntilClose. True if they complete the body.
+  bool Skip(uint64_t bytes);
+
   // The connection ended. True if that is the body's end (kUntilClose).
   bool Finish();
 

@@ -124,5 +124,24 @@ TEST(BodyDecoder, FailedStaysFailed) {
   EXPECT_FALSE(decoder.Finish());
 }
 
+TEST(BodyDecoder, BytesThatGoByUnseenAreCounted) {
+  BodyDecoder length(BodyKind::kLength, 100);
+  EXPECT_EQ(length.Decode(std::string(30, 'x')).consumed, 30u);
+  EXPECT_FALSE(length.Skip(60));
+  EXPECT_EQ(length.remaining(), 10u);
+  EXPECT_TRUE(length.Skip(10));
+  EXPECT_TRUE(length.done());
+
+  BodyDecoder until_close(BodyKind::kUntilClose, 0);
+  EXPECT_FALSE(until_close.Skip(uint64_t{1} << 40));
+  EXPECT_FALSE(until_close.done());
+  EXPECT_TRUE(until_close.Finish());
+}
+
+TEST(BodyDecoderDeathTest, NoMoreThanRemains) {
+  BodyDecoder decoder(BodyKind::kLength, 100);
+  EXPECT_DEATH(decoder.Skip(101), "check failed");
+}
+
 }  // namespace
 }  // namespace portico::http

@@ -7,6 +7,7 @@
 
 #include "dataplane/base/arena.h"
 #include "dataplane/base/buffer.h"
+#include "dataplane/event/pipe.h"
 #include "dataplane/http/headers.h"
 
 namespace portico::http {
@@ -63,7 +64,12 @@ std::string_view ReasonPhrase(int status);
 struct BodyChunk {
   base::Buffer owner;
   std::string_view bytes;
+  // Instead of bytes here, those in a pipe: only between streams that agreed on it
+  // (ServerStream::TakesPipes() and UsePipes() in http/stream.h).
+  event::PipeLease pipe;
   bool end = false;
+
+  size_t size() const { return pipe == nullptr ? bytes.size() : pipe->size(); }
 };
 
 }  // namespace portico::http

@@ -41,6 +41,12 @@ class ServerStream {
   // Completes when the piece is taken by the transport: this is the watermark.
   virtual event::Task<absl::Status> SendBody(BodyChunk chunk) = 0;
 
+  // After SendHead(): whether SendBody() takes pieces that lie in a pipe.
+  virtual bool TakesPipes() const { return false; }
+  // From now on ReadBody() may leave large pieces in pipes (BodyChunk::pipe): the caller
+  // looks at none of them and hands them to a stream that takes them.
+  virtual void UsePipes() {}
+
   // Ends the exchange without a complete response; the client must see that it is
   // not complete (h1: connection reset or closed; h2: RST_STREAM).
   virtual void Abort() = 0;
@@ -70,6 +76,8 @@ class ClientStream {
   virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
   // As ServerStream's.
   virtual bool BodyBuffered() const { return false; }
+  virtual bool TakesPipes() const { return false; }
+  virtual void UsePipes() {}
 
   // True when the peer provably did not act on the request: the connection was
   // reused and ended before the first byte of a response.
