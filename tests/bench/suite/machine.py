@@ -7,19 +7,23 @@ import resource
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-_niceness = 0
-
-
-def set_niceness(value):
-    """Of everything that pinned() starts."""
-    global _niceness
-    _niceness = value
+def be_nice(value):
+    """Sets the priority of this process and all that it starts, also against other sessions."""
+    try:
+        os.setsid()  # Linux shares the processor between sessions first, and only then by niceness.
+    except PermissionError:
+        pass  # It leads a session already.
+    os.nice(value)
+    try:
+        with open("/proc/self/autogroup", "w") as f:
+            f.write(str(value))
+    except OSError:
+        pass  # No such grouping on this kernel.
 
 
 def pinned(core, command):
     """The command, bound to one core; unbound if `core` is None."""
-    nice = ["nice", "-n", str(_niceness)] if _niceness else []
-    return nice + (["taskset", "-c", str(core)] if core is not None else []) + list(command)
+    return (["taskset", "-c", str(core)] if core is not None else []) + list(command)
 
 
 def raise_file_limit(wanted=65536):

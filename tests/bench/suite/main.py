@@ -15,6 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 RUNNERS = {
     "a": scenarios.plain,
     "b": scenarios.bodies,
+    "c": scenarios.policy,
+    "d": scenarios.many_routes,
 }
 
 # Programs of Portico's own and where the build puts them.
@@ -102,7 +104,8 @@ def run(options):
     peers, versions, missing = install.install(options.peers, say)
     programs.update(peers)
     machine.raise_file_limit()
-    machine.set_niceness(options.nice)
+    if options.nice:
+        machine.be_nice(options.nice)
     about = {
         "machine": machine.describe(), "versions": versions, "rounds": options.rounds, "seconds": options.seconds,
         "proxy_core": options.proxy_core, "load_core": options.load_core, "scenario_notes": {},

@@ -1,8 +1,9 @@
 """The scenarios a to d: which servers, which load. e and f have files of their own."""
 
 import dataclasses
+import os
 
-from tests.bench.suite import load, rounds, servers
+from tests.bench.suite import load, rounds, routes, servers, tokens
 
 FIXED_RATE = 20000
 # Connections of each variant of scenario a.
@@ -42,6 +43,19 @@ class Bench:
         self.failures = []   # servers that did not start or answered with errors
         self.discarded = []  # one line for each disturbed round
         self.notes = {}      # scenario: lines for the report
+
+    def folder(self, name):
+        """A folder of this name in the scratch folder."""
+        path = os.path.join(self.starter.folder, name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def write(self, name, text):
+        """The path of a scratch file with this text."""
+        path = os.path.join(self.starter.folder, name)
+        with open(path, "w") as f:
+            f.write(text)
+        return path
 
     def wanted(self, names):
         """(name, engine) of Portico's engines and of those peers that this run has."""
@@ -122,6 +136,89 @@ def bodies(bench):
     finally:
         stop_all(running)
     return rows
+
+
+POLICY_ROUTES = 1000
+POLICY_NOTES = (
+    "portico: everything, with the cache of verified tokens warm. x-request-id, x-forwarded-for and traceparent as always.",
+    "envoy: everything: jwt_authn with its token cache, local_ratelimit with dynamic descriptors, header_mutation, file access "
+    "log. The 1,000 routes are a list, as most of its control planes write them.",
+    "haproxy: no cache of verified tokens, so each request pays for its ES256 signature; metrics for the whole backend only; "
+    "no traceparent or request id; one write for each log line.",
+    "nginx: tokens are not verified at all (auth_jwt is part of NGINX Plus), no claims in headers, the limit counts by the token's text; "
+    "metrics for the whole server only; no traceparent.",
+)
+
+
+def policy(bench):
+    """c: the full policy."""
+    folder = bench.folder("policy")
+    issuer = tokens.Issuer(bench.programs["porticoctl"], folder)
+    requests = bench.write("policy/requests.tsv", routes.requests(range(POLICY_ROUTES), issuer.headers()))
+    portico_policies = ", authentication: {any_of: [{jwt: {provider: company}}]}, rate_limits: [each-consumer], header_transforms: [edge]"
+    running = []
+    rows = []
+    try:
+        for name, engine in bench.wanted(("haproxy", "nginx", "envoy")):
+            tables = {servers.PORTICO: routes.portico(POLICY_ROUTES, policies=portico_policies),
+                      "nginx": routes.nginx(POLICY_ROUTES)}
+            running += bench.start_all(
+                [(name, engine)], "policy", path=routes.path(0), headers=[("Authorization", f"Bearer {issuer.tokens[0]}")],
+                files={"issuer-public.pem": issuer.public_key_pem(), "routes.map": routes.haproxy_map(POLICY_ROUTES),
+                       "routes.json": routes.envoy(POLICY_ROUTES)},
+                ROUTES=tables.get(name, ""), ISSUER=tokens.ISSUER, AUDIENCE=tokens.AUDIENCE, JWKS=issuer.jwks)
+        rows += bench.rows([Case("c", "saturated", server, 64, requests_file=requests) for server in running])
+        bench.notes["c"] = ["", *(f"- {note}" for note in POLICY_NOTES)]
+    finally:
+        stop_all(running)
+    return rows
+
+
+FEW_ROUTES, MANY_ROUTES = 10, 100_000
+
+
+def many_routes(bench):
+    """d: what a request costs among 10 and among 100,000 routes.
+
+    Of the 100,000, requests go to 10 that are spread over all of them ("hot"), or to any ("random"): the
+    difference of these two is what the machine's caches cannot hold, not what the matcher does.
+    """
+    hot = range(MANY_ROUTES // 20, MANY_ROUTES, MANY_ROUTES // FEW_ROUTES)
+    draws = {
+        "few": bench.write("few.tsv", routes.requests(range(FEW_ROUTES))),
+        "hot": bench.write("hot.tsv", routes.requests(hot)),
+        "random": bench.write("random.tsv", routes.requests(range(MANY_ROUTES))),
+    }
+    running, cases, details = [], [], {}
+    try:
+        for count, its_draws in ((FEW_ROUTES, ("few",)), (MANY_ROUTES, ("hot", "random"))):
+            for name, engine, detail, tables in _route_tables(bench, count):
+                started = bench.start_all([(name, engine)], "routes", path=routes.path(0), **tables)
+                running += started
+                for server in started:
+                    for draw in its_draws:
+                        case = Case("d", f"{count} routes" + ("" if draw == "few" else f", {draw}"), server, 64,
+                                    requests_file=draws[draw], label=f"{server.label} {detail}".strip())
+                        cases.append(case)
+                        details[case] = detail
+        results = bench.rows(cases)
+    finally:
+        stop_all(running)
+    for case, row in zip(cases, results):
+        row["detail"] = details[case]
+    return sorted(results, key=lambda row: [case.variant for case in cases].index(row["variant"]))
+
+
+def _route_tables(bench, count):
+    """(name, engine, detail, what Starter.start needs) for each server of scenario d."""
+    for name, engine in bench.wanted(("nginx", "envoy")):
+        if name == servers.PORTICO:
+            yield name, engine, "", {"ROUTES": routes.portico(count)}
+        elif name == "nginx":
+            yield name, engine, "", {"ROUTES": routes.nginx(count)}
+        else:
+            yield name, engine, "list", {"files": {"routes.json": routes.envoy(count)}}
+            yield name, engine, "tree", {"files": {"routes.json": routes.envoy_tree(count)}}
 
 
 def stop_all(running):

@@ -16,7 +16,7 @@ PORTICO = "portico"
 # In the order of the tables.
 PEERS = ("haproxy", "nginx", "envoy", "traefik", "caddy", "node")
 
-_START_SECONDS = 300  # 100,000 routes take some of them long
+_START_SECONDS = 90  # 100,000 routes take some of them long
 
 
 class StartError(RuntimeError):
