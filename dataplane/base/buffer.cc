@@ -42,6 +42,7 @@ BufferPool::BufferPool(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) 
 
 BufferPool::~BufferPool() {
   PORTICO_CHECK(live_ == 0);
+  PORTICO_CHECK(lent_ == 0);
   for (Buffer::Block* list : free_) FreeAll(list);
 }
 
@@ -68,6 +69,27 @@ Buffer BufferPool::Allocate(size_t size) {
   block->next_free = nullptr;
   block->size = 0;
   block->references = 1;
+  ++live_;
+  live_bytes_ += block->capacity;
+  return Buffer(block);
+}
+
+char* BufferPool::Lend(Buffer buffer) {
+  Buffer::Block* block = std::exchange(buffer.block_, nullptr);
+  PORTICO_CHECK(block != nullptr && block->references == 1);
+  block->references = 0;
+  --live_;
+  live_bytes_ -= block->capacity;
+  ++lent_;
+  return block->bytes();
+}
+
+Buffer BufferPool::Reclaim(char* bytes) {
+  Buffer::Block* block = reinterpret_cast<Buffer::Block*>(bytes) - 1;
+  PORTICO_CHECK(block->pool == this && block->references == 0 && lent_ > 0);
+  block->size = 0;
+  block->references = 1;
+  --lent_;
   ++live_;
   live_bytes_ += block->capacity;
   return Buffer(block);

@@ -60,7 +60,7 @@ class Buffer {
 };
 
 // Blocks of a few sizes for one worker, kept for reuse up to a bound. Not
-// thread-safe. Must outlive its buffers (checked: aborts if any is live).
+// thread-safe. Must outlive its buffers (aborts if any is live or lent).
 class BufferPool {
  public:
   // Sizes are powers of two from kSmall to kHuge: heads, bodies, and bodies that come
@@ -85,6 +85,14 @@ class BufferPool {
   // are for speed, and thousands of slow peers must not fill the memory with them.
   size_t Grant(size_t wanted) const { return live_bytes_ < kGenerousBytes || wanted < kSmall ? wanted : kSmall; }
 
+  // The capacity of a block that Allocate(size) gives.
+  static size_t CapacityFor(size_t size) { return size > kHuge ? size : kSmall << ClassOf(size); }
+
+  // For buffers that wait in the kernel until bytes come: their block is not live, but
+  // lent, until it is reclaimed by the address of its bytes. The buffer is not shared.
+  char* Lend(Buffer buffer);
+  Buffer Reclaim(char* bytes);
+
   // Blocks handed out and not yet returned.
   size_t live() const { return live_; }
   // Their capacity.
@@ -108,6 +116,7 @@ class BufferPool {
   size_t idle_bytes_ = 0;
   size_t live_ = 0;
   size_t live_bytes_ = 0;
+  size_t lent_ = 0;
 };
 
 }  // namespace portico::base

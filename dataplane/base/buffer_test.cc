@@ -114,6 +114,34 @@ TEST(BufferTest, LargeBlocksAreGrantedWhileFewAreOut) {
   EXPECT_EQ(pool.Grant(BufferPool::kHuge), BufferPool::kHuge);
 }
 
+TEST(BufferTest, LentBlocksAreNotLive) {
+  BufferPool pool;
+  Buffer buffer = pool.Allocate(BufferPool::kLarge);
+  char* const bytes = buffer.data();
+  EXPECT_EQ(pool.Lend(std::move(buffer)), bytes);
+  EXPECT_EQ(pool.live(), 0u);
+  EXPECT_EQ(pool.live_bytes(), 0u);
+  EXPECT_EQ(pool.idle_bytes(), 0u);
+  Buffer other = pool.Allocate(BufferPool::kLarge);
+  EXPECT_NE(other.data(), bytes);
+  std::memcpy(bytes, "hello", 5);
+  Buffer back = pool.Reclaim(bytes);
+  EXPECT_EQ(back.size(), 0u);
+  back.set_size(5);
+  EXPECT_EQ(back.view(), "hello");
+  EXPECT_EQ(back.capacity(), BufferPool::kLarge);
+  EXPECT_EQ(pool.live(), 2u);
+  EXPECT_EQ(pool.live_bytes(), 2 * BufferPool::kLarge);
+}
+
+TEST(BufferTest, CapacityForIsWhatAllocateGives) {
+  BufferPool pool;
+  for (const size_t size : {size_t{0}, BufferPool::kSmall, BufferPool::kSmall + 1, BufferPool::kLarge - 1,
+                            BufferPool::kHuge, BufferPool::kHuge + 1}) {
+    EXPECT_EQ(pool.Allocate(size).capacity(), BufferPool::CapacityFor(size)) << size;
+  }
+}
+
 TEST(BufferDeathTest, PoolMustOutliveItsBuffers) {
   EXPECT_DEATH(
       {

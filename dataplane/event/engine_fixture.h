@@ -19,6 +19,7 @@
 #include "dataplane/base/buffer.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/event/engine.h"
+#include "dataplane/event/engine_factory.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/run_task.h"
 
@@ -127,7 +128,8 @@ class EngineTest : public testing::TestWithParam<Factory> {
 };
 
 // Every engine there is; each test runs with each of them.
-inline constexpr Factory kEngines[] = {{"epoll", &CreateEpollEngine}};
+inline constexpr Factory kEngines[] = {{"epoll", [] { return CreateEngine(EngineKind::kEpoll); }},
+                                       {"uring", [] { return CreateEngine(EngineKind::kUring); }}};
 
 inline std::string EngineName(const testing::TestParamInfo<Factory>& info) { return info.param.name; }
 

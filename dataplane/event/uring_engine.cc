@@ -1,0 +1,455 @@
+#include "dataplane/event/uring_engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "dataplane/base/check.h"
+#include "dataplane/event/uring_tags.h"
+
+namespace portico::event {
+namespace {
+
+// Fairness: what one Poll() delivers at most.
+constexpr int kDeliveriesPerPoll = 512;
+
+// Waiting for several completions, when several came last time.
+constexpr unsigned kMinBatch = 4;
+constexpr unsigned kMaxBatch = 16;
+constexpr int64_t kMinWaitNanos = 50'000;
+
+// The most that is lent to the kernel of one size, in bytes and in blocks.
+constexpr size_t kMaxLentBytes = 16 << 20;
+constexpr unsigned kMaxLent = 1024;
+constexpr size_t kMaxGroups = 64;
+
+int FdOf(const Operation& op) {
+  switch (OperationAccess::kind(op)) {
+    case Operation::Kind::kReceive:
+      return static_cast<const ReceiveOperation&>(op).fd;
+    case Operation::Kind::kSend:
+      return static_cast<const SendOperation&>(op).fd;
+    case Operation::Kind::kAccept:
+      return static_cast<const AcceptOperation&>(op).fd;
+    case Operation::Kind::kConnect:
+      return static_cast<const ConnectOperation&>(op).fd;
+    case Operation::Kind::kHangUp:
+      return static_cast<const HangUpOperation&>(op).fd;
+    case Operation::Kind::kNone:
+      break;
+  }
+  return -1;
+}
+
+unsigned MostLent(size_t capacity) {
+  return std::min(kMaxLent, static_cast<unsigned>(std::max<size_t>(kMaxLentBytes / capacity, 1)));
+}
+
+// Takes `count` sent bytes off the front. True when nothing is left.
+bool AdvanceSlices(SendOperation& op, size_t count) {
+  while (op.first_slice < op.slice_count) {
+    iovec& slice = op.slices[op.first_slice];
+    if (count < slice.iov_len) {
+      slice.iov_base = static_cast<char*>(slice.iov_base) + count;
+      slice.iov_len -= count;
+      return false;
+    }
+    count -= slice.iov_len;
+    ++op.first_slice;
+  }
+  return true;
+}
+
+// The kernel had no time, rather than an answer.
+bool IsToBeRepeated(int32_t result) { return result == -EINTR || result == -EAGAIN; }
+
+}  // namespace
+
+UringEngine::UringEngine(std::unique_ptr<UringRing> ring, int wake_fd)
+    : ring_(std::move(ring)), wake_fd_(wake_fd), messages_(ring_->submission_entries()) {
+  ring_->before_submit = [this] {
+    for (const std::unique_ptr<UringBuffers>& group : groups_) group->Refill();
+  };
+}
+
+UringEngine::~UringEngine() {
+  PORTICO_CHECK(ready_.empty() && before_start_.empty());
+  for (const std::unique_ptr<Listener>& listener : listeners_) {
+    for (const int fd : listener->kept) ::close(fd);
+  }
+  ::close(wake_fd_);
+}
+
+uint8_t UringEngine::BitOf(Operation::Kind kind) {
+  switch (kind) {
+    case Operation::Kind::kReceive:
+    case Operation::Kind::kAccept:
+      return kReceiving;
+    case Operation::Kind::kSend:
+    case Operation::Kind::kConnect:
+      return kSending;
+    case Operation::Kind::kHangUp:
+      return kWatching;
+    case Operation::Kind::kNone:
+      break;
+  }
+  return 0;
+}
+
+uint8_t& UringEngine::SocketOf(int fd) {
+  PORTICO_CHECK(fd >= 0);
+  const auto index = static_cast<size_t>(fd);
+  if (index >= sockets_.size()) sockets_.resize(std::max(index + 1, sockets_.size() * 2));
+  return sockets_[index];
+}
+
+void UringEngine::Begin(Operation& op, Operation::Kind kind, int fd) {
+  OperationAccess::Begin(op, kind);
+  uint8_t& socket = SocketOf(fd);
+  PORTICO_CHECK((socket & BitOf(kind)) == 0);
+  socket |= BitOf(kind);
+}
+
+void UringEngine::StartReceive(ReceiveOperation& op) {
+  PORTICO_CHECK(op.pool != nullptr);
+  Begin(op, Operation::Kind::kReceive, op.fd);
+  Submit(op);
+}
+
+void UringEngine::StartSend(SendOperation& op) {
+  Begin(op, Operation::Kind::kSend, op.fd);
+  size_t bytes = 0;
+  for (int i = 0; i < op.slice_count; ++i) bytes += op.slices[i].iov_len;
+  PORTICO_CHECK(bytes <= static_cast<size_t>(std::numeric_limits<int32_t>::max()));
+  op.first_slice = 0;
+  op.sent = 0;
+  if (bytes == 0) {
+    Finish(op, 0);
+  } else {
+    Submit(op);
+  }
+}
+
+void UringEngine::StartAccept(AcceptOperation& op) {
+  Begin(op, Operation::Kind::kAccept, op.fd);
+  Submit(op);
+}
+
+void UringEngine::StartConnect(ConnectOperation& op) {
+  Begin(op, Operation::Kind::kConnect, op.fd);
+  Submit(op);
+}
+
+void UringEngine::StartHangUpWatch(HangUpOperation& op) {
+  Begin(op, Operation::Kind::kHangUp, op.fd);
+  Submit(op);
+}
+
+void UringEngine::Submit(Operation& op) {
+  if (ring_->enabled()) {
+    SubmitNow(op);
+    return;
+  }
+  OperationAccess::engine_state(op) = kBeforeStart;
+  before_start_.PushBack(op);
+}
+
+void UringEngine::SubmitNow(Operation& op) {
+  OperationAccess::engine_state(op) = kInKernel;
+  switch (OperationAccess::kind(op)) {
+    case Operation::Kind::kReceive: {
+      auto& receive = static_cast<ReceiveOperation&>(op);
+      SubmitReceive(receive, (SocketOf(receive.fd) & kHasMore) == 0);
+      break;
+    }
+    case Operation::Kind::kSend:
+      SubmitSend(static_cast<SendOperation&>(op));
+      break;
+    case Operation::Kind::kConnect: {
+      auto& connect = static_cast<ConnectOperation&>(op);
+      io_uring_sqe* submission = ring_->NextSubmission();
+      io_uring_prep_connect(submission, connect.fd, reinterpret_cast<sockaddr*>(&connect.peer), connect.peer_length);
+      submission->user_data = UringTags::Of(op);
+      break;
+    }
+    case Operation::Kind::kHangUp: {
+      io_uring_sqe* submission = ring_->NextSubmission();
+      io_uring_prep_poll_add(submission, static_cast<HangUpOperation&>(op).fd, POLLRDHUP);
+      submission->user_data = UringTags::Of(op);
+      break;
+    }
+    case Operation::Kind::kAccept:
+      SubmitAccept(static_cast<AcceptOperation&>(op));
+      break;
+    case Operation::Kind::kNone:
+      break;
+  }
+}
+
+void UringEngine::SubmitReceive(ReceiveOperation& op, bool poll_first) {
+  uint8_t& state = OperationAccess::engine_state(op);
+  const bool append = op.buffer.size() < op.buffer.capacity();
+  UringBuffers* group = nullptr;
+  if (!append && state != kOwnBuffer) {
+    op.buffer.Reset();
+    group = BuffersFor(*op.pool, op.size_hint);
+    if (group == nullptr) state = kPolling;
+  }
+  io_uring_sqe* submission = ring_->NextSubmission();
+  if (state == kPolling) {
+    io_uring_prep_poll_add(submission, op.fd, POLLIN);
+  } else if (group != nullptr) {
+    state = static_cast<uint8_t>(kFirstGroup + group->id());
+    io_uring_prep_recv(submission, op.fd, nullptr, group->capacity(), 0);
+    submission->flags |= IOSQE_BUFFER_SELECT;
+    submission->buf_group = group->id();
+  } else {
+    const size_t start = op.buffer.size();
+    io_uring_prep_recv(submission, op.fd, op.buffer.data() + start, op.buffer.capacity() - start, 0);
+  }
+  if (poll_first && state != kPolling) submission->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  submission->user_data = UringTags::Of(op);
+}
+
+void UringEngine::SubmitSend(SendOperation& op) {
+  AdvanceSlices(op, 0);
+  iovec* slices = op.slices + op.first_slice;
+  const int count = op.slice_count - op.first_slice;
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  io_uring_sqe* submission = ring_->NextSubmission();
+  if (count == 1) {
+    io_uring_prep_send(submission, op.fd, slices->iov_base, slices->iov_len, kFlags);
+  } else {
+    msghdr& message = messages_[ring_->PlaceOf(submission)];
+    message = {};
+    message.msg_iov = slices;
+    message.msg_iovlen = static_cast<size_t>(count);
+    io_uring_prep_sendmsg(submission, op.fd, &message, kFlags);
+  }
+  submission->user_data = UringTags::Of(op);
+}
+
+void UringEngine::SubmitCancel(uint64_t user_data) {
+  io_uring_sqe* submission = ring_->NextSubmission();
+  io_uring_prep_cancel64(submission, user_data, 0);
+  // What was cancelled says so itself.
+  submission->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  submission->user_data = UringTags::kIgnored;
+}
+
+UringBuffers* UringEngine::BuffersFor(base::BufferPool& pool, size_t size_hint) {
+  const size_t capacity = base::BufferPool::CapacityFor(size_hint);
+  for (const std::unique_ptr<UringBuffers>& group : groups_) {
+    if (&group->pool() == &pool && group->capacity() == capacity) return group.get();
+  }
+  if (capacity > base::BufferPool::kHuge || groups_.size() == kMaxGroups) return nullptr;
+  auto group = std::make_unique<UringBuffers>(pool, capacity, static_cast<uint16_t>(groups_.size()),
+                                              MostLent(capacity));
+  if (group->Register(*ring_) != 0) return nullptr;
+  groups_.push_back(std::move(group));
+  return groups_.back().get();
+}
+
+void UringEngine::Finish(Operation& op, int32_t result) {
+  OperationAccess::engine_state(op) = kReady;
+  OperationAccess::SetResult(op, result);
+  ready_.PushBack(op);
+}
+
+void UringEngine::Cancel(Operation& op) {
+  if (!op.pending() || OperationAccess::cancel_wanted(op)) return;
+  const uint8_t state = OperationAccess::engine_state(op);
+  if (state == kReady) return;  // It was faster.
+  OperationAccess::SetCancelWanted(op);
+  if (state == kBeforeStart) {
+    before_start_.Remove(op);
+    Finish(op, -ECANCELED);
+  } else if (state == kListening) {
+    CancelAccept(static_cast<AcceptOperation&>(op));
+  } else {
+    SubmitCancel(UringTags::Of(op));
+  }
+}
+
+void UringEngine::Close(int fd) {
+  uint8_t& socket = SocketOf(fd);
+  PORTICO_CHECK((socket & (kReceiving | kSending | kWatching)) == 0);
+  if ((socket & kListens) != 0) CloseListener(fd);
+  socket = 0;
+  // Nothing of the kernel refers to it any more: every operation has completed.
+  ::close(fd);
+  Count(stats_.system_calls, 1);
+}
+
+void UringEngine::Start() {
+  // Fails when the ring was enabled by another thread.
+  PORTICO_CHECK(ring_->Enable() == 0);
+  ArmWake();
+  OperationList waiting;
+  waiting.Swap(before_start_);
+  while (Operation* op = waiting.PopFront()) SubmitNow(*op);
+}
+
+void UringEngine::Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) {
+  if (!ring_->enabled()) Start();
+  UringRing::Wait wait;
+  if (timeout_nanos != 0 && ready_.empty() && !ring_->has_completions()) {
+    wait.count = 1;
+    wait.timeout_nanos = timeout_nanos;
+    if (last_batch_ >= kMinBatch && ring_->has_min_wait() && (timeout_nanos < 0 || timeout_nanos > kMinWaitNanos)) {
+      wait.count = std::min(last_batch_, kMaxBatch);
+      wait.min_micros = static_cast<unsigned>(kMinWaitNanos / 1000);
+    }
+  }
+  ring_->Enter(wait);
+  after_wait();
+  Deliver();
+}
+
+void UringEngine::Complete(Operation& op, int32_t result) {
+  SocketOf(FdOf(op)) &= static_cast<uint8_t>(~BitOf(OperationAccess::kind(op)));
+  OperationAccess::Complete(op, result);
+}
+
+void UringEngine::Deliver() {
+  unsigned delivered = 0;
+  io_uring_cqe completion;
+  for (int left = kDeliveriesPerPoll; left > 0; --left) {
+    if (Operation* op = ready_.PopFront()) {
+      Complete(*op, op->result());
+    } else if (ring_->Pop(completion)) {
+      ++delivered;
+      OnCompletion(completion);
+    } else {
+      break;
+    }
+  }
+  last_batch_ = delivered;
+  Count(stats_.completions, delivered);
+  Count(stats_.system_calls, ring_->enters() - counted_enters_);
+  counted_enters_ = ring_->enters();
+}
+
+void UringEngine::OnCompletion(const io_uring_cqe& completion) {
+  switch (UringTags::KindOf(completion.user_data)) {
+    case UringTags::kOperation:
+      OnOperation(UringTags::OperationOf(completion.user_data), completion);
+      break;
+    case UringTags::kListener:
+      OnAccept(UringTags::ListenerOf<Listener>(completion.user_data), completion);
+      break;
+    case UringTags::kWake:
+      if ((completion.flags & IORING_CQE_F_MORE) == 0) ArmWake();
+      break;
+    default:
+      break;  // A cancellation that came too late.
+  }
+}
+
+void UringEngine::OnOperation(Operation& op, const io_uring_cqe& completion) {
+  switch (OperationAccess::kind(op)) {
+    case Operation::Kind::kReceive:
+      OnReceive(static_cast<ReceiveOperation&>(op), completion);
+      break;
+    case Operation::Kind::kSend:
+      OnSend(static_cast<SendOperation&>(op), completion.res);
+      break;
+    case Operation::Kind::kHangUp:
+      // Otherwise the events of the poll.
+      Complete(op, std::min(completion.res, 0));
+      break;
+    default:
+      Complete(op, completion.res);
+      break;
+  }
+}
+
+void UringEngine::OnReceive(ReceiveOperation& op, const io_uring_cqe& completion) {
+  const int32_t result = completion.res;
+  uint8_t& state = OperationAccess::engine_state(op);
+  if (state == kPolling && result >= 0) {
+    // Bytes are there, so that it is time for a buffer.
+    if (OperationAccess::cancel_wanted(op)) {
+      Complete(op, -ECANCELED);
+      return;
+    }
+    state = kOwnBuffer;
+    op.buffer = op.pool->Allocate(op.size_hint);
+    SubmitReceive(op, /*poll_first=*/false);
+    return;
+  }
+  uint8_t& socket = SocketOf(op.fd);
+  const bool has_more = (completion.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+  socket = static_cast<uint8_t>(has_more ? socket | kHasMore : socket & ~kHasMore);
+  if (state >= kFirstGroup) {
+    TakeBuffer(op, *groups_[static_cast<size_t>(state - kFirstGroup)], completion);
+  } else if (result > 0) {
+    op.buffer.set_size(op.buffer.size() + static_cast<size_t>(result));
+  } else if (state == kOwnBuffer) {
+    op.buffer.Reset();
+    state = kInKernel;
+  }
+  if (result != -ENOBUFS && !IsToBeRepeated(result)) {
+    Complete(op, result);
+  } else if (OperationAccess::cancel_wanted(op)) {
+    Complete(op, -ECANCELED);
+  } else {
+    // Without a buffer there are bytes for sure, and by the submission there are buffers.
+    SubmitReceive(op, /*poll_first=*/result != -ENOBUFS);
+  }
+}
+
+void UringEngine::TakeBuffer(ReceiveOperation& op, UringBuffers& group, const io_uring_cqe& completion) {
+  if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
+    const auto buffer_id = static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+    if (completion.res > 0) {
+      op.buffer = group.Take(buffer_id);
+      op.buffer.set_size(static_cast<size_t>(completion.res));
+    } else {
+      group.Recycle(buffer_id);
+    }
+  }
+  if (completion.res == -ENOBUFS) {
+    Count(stats_.buffer_shortages, 1);
+    group.WantMore();
+  }
+}
+
+void UringEngine::OnSend(SendOperation& op, int32_t result) {
+  if (result > 0) {
+    op.sent += result;
+    if (AdvanceSlices(op, static_cast<size_t>(result))) {
+      Complete(op, op.sent);
+      return;
+    }
+  } else if (result < 0 && !IsToBeRepeated(result)) {
+    Complete(op, result);
+    return;
+  }
+  // A part was taken: the rest, or the error that was in the way.
+  if (OperationAccess::cancel_wanted(op)) {
+    Complete(op, -ECANCELED);
+  } else {
+    SubmitSend(op);
+  }
+}
+
+void UringEngine::ArmWake() {
+  io_uring_sqe* submission = ring_->NextSubmission();
+  // The eventfd is never read: every write is an event of its own.
+  io_uring_prep_poll_multishot(submission, wake_fd_, POLLIN);
+  submission->user_data = UringTags::kWake;
+}
+
+void UringEngine::Wake() {
+  const uint64_t one = 1;
+  // Fails only when 2^64 - 2 writes were not read, and then an event is pending.
+  [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof(one));
+}
+
+}  // namespace portico::event
