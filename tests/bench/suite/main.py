@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench.suite import (chart, install, load, machine, report, scenarios, servers, targets)
+from tests.bench.suite import (change, chart, idle, install, load, machine, report, scenarios, servers, targets)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -17,6 +17,8 @@ RUNNERS = {
     "b": scenarios.bodies,
     "c": scenarios.policy,
     "d": scenarios.many_routes,
+    "e": idle.idle,
+    "f": change.changes,
 }
 
 # Programs of Portico's own and where the build puts them.

@@ -55,12 +55,12 @@ def figures(report, pids, rss_kib, rate=0):
     requests = report["requests"]
     # The total is exact; ticks are only good for how it is split.
     user_share = user / (user + system) if user + system else 0.0
-    each = cpu_us / requests if requests else None
+    each = cpu_us / requests if requests and pids else None
     return Round(
         figures={
             "cpu_us_per_request": each,
-            "user_us": each * user_share if requests else None,
-            "sys_us": each * (1 - user_share) if requests else None,
+            "user_us": each * user_share if each is not None else None,
+            "sys_us": each * (1 - user_share) if each is not None else None,
             "requests_per_second": report["requests_per_second"],
             "p50_us": report["p50_us"],
             "p99_us": report["p99_us"],

@@ -43,6 +43,7 @@ class Server:
         self.name, self.engine, self.process = name, engine, process
         self.port, self.log_path, self.folder = port, log_path, folder
         self.whole_tree = False
+        self.values = {}
 
     @property
     def label(self):
@@ -103,28 +104,52 @@ class Starter:
         self.upstream_port = upstream_port
         self._started = 0
 
-    def start(self, name, engine="", kind="plain", files=None, core="proxy", **values):
+    def start(self, name, engine="", kind="plain", files=None, **values):
         """`kind` names the configuration: peers/NAME/KIND.*. `files`: more files to write beside it,
         {name: text}. `values` fill its @NAMES@, besides @PORT@, @UPSTREAM_PORT@ and @DIR@.
         """
-        self._started += 1
-        folder = os.path.join(self.folder, f"{self._started:02}-{name}{engine}-{kind}")
-        os.makedirs(folder)
-        port = free_port()
+        folder, port = self._new_folder(f"{name}{engine}-{kind}"), free_port()
         values = {**values, "PORT": port, "UPSTREAM_PORT": self.upstream_port, "DIR": folder}
         for file_name, text in (files or {}).items():
             with open(os.path.join(folder, file_name), "w") as f:
                 f.write(text)
         config = self._write_config(name, kind, folder, values)
         command, environment = self._command(name, engine, config, folder, port)
-        log_path = os.path.join(folder, "server.log")
-        core = self.proxy_core if core == "proxy" else core
-        with open(log_path, "ab") as log:
-            process = subprocess.Popen(machine.pinned(core, command), stdout=log, stderr=log,
-                                       stdin=subprocess.DEVNULL, env={**os.environ, **environment})
-        server = Server(name, engine, process, port, log_path, folder)
-        server.whole_tree = kind == "change" and name in ("nginx", "haproxy")
+        server = self._spawn(name, engine, command, environment, folder, port)
+        server.whole_tree = kind == "change"
+        server.values = values
         return server
+
+    def start_portico(self, engine, flags):
+        """A proxy that gets its configuration otherwise than from a file."""
+        folder, port = self._new_folder(f"portico{engine}"), free_port()
+        command = self._portico_command(engine, port) + flags
+        return self._spawn(PORTICO, engine, command, {}, folder, port)
+
+    def rewrite(self, server, kind, **values):
+        """Writes the configuration of a running server anew, with other values."""
+        server.values.update(values)
+        self._write_config(server.name, kind, server.folder, server.values)
+
+    def text(self, name, kind, **values):
+        """A configuration as text."""
+        folder = self._new_folder(f"{name}-text")
+        path = self._write_config(name, kind, folder, {**values, "UPSTREAM_PORT": self.upstream_port})
+        with open(path) as f:
+            return f.read()
+
+    def _new_folder(self, name):
+        self._started += 1
+        folder = os.path.join(self.folder, f"{self._started:02}-{name}")
+        os.makedirs(folder)
+        return folder
+
+    def _spawn(self, name, engine, command, environment, folder, port):
+        log_path = os.path.join(folder, "server.log")
+        with open(log_path, "ab") as log:
+            process = subprocess.Popen(machine.pinned(self.proxy_core, command), stdout=log, stderr=log,
+                                       stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+        return Server(name, engine, process, port, log_path, folder)
 
     def _write_config(self, name, kind, folder, values):
         """Fills KIND.* and what belongs to it, KIND-*; returns the path of the former."""
@@ -146,10 +171,7 @@ class Starter:
     def _command(self, name, engine, config, folder, port):
         program = self.programs[name]
         if name == PORTICO:
-            command = [program, "--config", config, "--workers", "1", "--admin-address",
-                       f"127.0.0.1:{free_port()}", "--node-id", "bench",
-                       "--listener-address", f"http=127.0.0.1:{port}"]
-            return command + self.engine_flags(engine), {}
+            return self._portico_command(engine, port) + ["--config", config], {}
         if name == "haproxy":
             master = ["-W"] if os.path.basename(config).startswith("change") else []
             return [program, *master, "-db", "-f", config], {}
@@ -167,5 +189,9 @@ class Starter:
             return [program, config], {"NODE_PATH": self.programs["node_modules"], "NODE_ENV": "production"}
         raise ValueError(f"no server is called {name}")
 
-    def engine_flags(self, engine):
-        return [f"--io-engine={engine}"] if self.programs.get("portico_has_engines") else []
+    def _portico_command(self, engine, port):
+        command = [self.programs[PORTICO], "--workers", "1", "--admin-address", f"127.0.0.1:{free_port()}",
+                   "--node-id", f"bench-{engine}", "--listener-address", f"http=127.0.0.1:{port}"]
+        if self.programs.get("portico_has_engines"):
+            command.append(f"--io-engine={engine}")
+        return command
