@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from tests.bench.suite import install_traefik
+
 ENVOY = "1.40.0"
 TRAEFIK = "v3.7.13"
 CADDY = "v2.11.4"
@@ -99,13 +101,20 @@ def _go_program(name, say):
     if os.path.exists(target):
         return target
     go = _go(say)
-    modules = os.path.join(cache_folder(), "gopath")
-    environment = {**os.environ, "GOPATH": modules, "GOCACHE": os.path.join(cache_folder(), "gocache"),
-                   "GOFLAGS": "-mod=readonly -modcacherw", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    gopath = os.path.join(cache_folder(), "gopath")
+    modules = os.path.join(gopath, "pkg", "mod")
+    environment = {**os.environ, "GOPATH": gopath, "GOCACHE": os.path.join(cache_folder(), "gocache"),
+                   "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+
+    def run_go(arguments, folder):
+        _run(["nice", "-n", "19", go, *arguments], say, env=environment, cwd=folder)
+
     with tempfile.TemporaryDirectory() as elsewhere:
-        _run([go, "mod", "download", f"{module}@{version}"], say, env=environment, cwd=elsewhere)
-    _run(["nice", "-n", "19", go, "build", "-p", "1", "-trimpath", "-ldflags=-s -w", "-o", target + ".part", package],
-         say, env=environment, cwd=os.path.join(modules, "pkg", "mod", f"{module}@{version}"))
+        run_go(["mod", "download", f"{module}@{version}"], elsewhere)
+        folder, flags = os.path.join(modules, f"{module}@{version}"), ["-mod=readonly"]
+        if name == "traefik":
+            folder, flags = install_traefik.prepare(modules, module, version, os.path.join(elsewhere, "sources"), run_go)
+        run_go(["build", "-p", "1", *flags, "-trimpath", "-ldflags=-s -w", "-o", target + ".part", package], folder)
     os.rename(target + ".part", target)
     return target
 
