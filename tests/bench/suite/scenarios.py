@@ -87,7 +87,9 @@ class Bench:
                           [*pids, self.upstream.pid, *self.extra_pids], options.seconds, case.connections, case.rate,
                           case.path, case.requests_file)
         result = rounds.figures(report, pids, case.server.rss_kib(), case.rate)
-        case.server.truncate_logs()
+        log_bytes = case.server.truncate_logs()
+        if case.scenario == "c" and log_bytes < report["requests"]:
+            self.failures.append(f"{case.name()}: {log_bytes} bytes of access log for {report['requests']} requests")
         return result
 
     def say_round(self, what, case, result):
@@ -167,11 +169,28 @@ def policy(bench):
                 files={"issuer-public.pem": issuer.public_key_pem(), "routes.map": routes.haproxy_map(POLICY_ROUTES),
                        "routes.json": routes.envoy(POLICY_ROUTES)},
                 ROUTES=tables.get(name, ""), ISSUER=tokens.ISSUER, AUDIENCE=tokens.AUDIENCE, JWKS=issuer.jwks)
+        for server in running:
+            bench.failures += _policy_gaps(server, issuer.tokens[0])
         rows += bench.rows([Case("c", "saturated", server, 64, requests_file=requests) for server in running])
         bench.notes["c"] = ["", *(f"- {note}" for note in POLICY_NOTES)]
     finally:
         stop_all(running)
     return rows
+
+
+def _policy_gaps(server, token):
+    """What a server leaves out of the policy; a policy that does nothing would be cheap."""
+    gaps = []
+    if server.name != "nginx":
+        for what, headers in (("no token", []), ("a token with another signature",
+                                                 [("Authorization", f"Bearer {token[:-20]}{token[:20]}")])):
+            status, _ = server.get(routes.path(1), headers)
+            if status != 401:
+                gaps.append(f"c {server.label}: {what} is answered {status} instead of 401")
+    status, fields = server.get(routes.path(1), [("Authorization", f"Bearer {token}")])
+    if status != 200 or fields.get("x-served-by") != "bench":
+        gaps.append(f"c {server.label}: a good token is answered {status}, x-served-by {fields.get('x-served-by')}")
+    return gaps
 
 
 FEW_ROUTES, MANY_ROUTES = 10, 100_000

@@ -77,10 +77,23 @@ class Server:
             time.sleep(0.05)
 
     def truncate_logs(self):
-        """Access logs of a measured window are not kept: they lie in memory."""
+        """Access logs of a measured window are not kept: they lie in memory. Returns their size."""
+        size = 0
         for name in os.listdir(self.folder):
             if name.endswith(".log"):
-                os.truncate(os.path.join(self.folder, name), 0)
+                path = os.path.join(self.folder, name)
+                size += os.path.getsize(path)
+                os.truncate(path, 0)
+        return size
+
+    def get(self, path, headers=()):
+        """(status, header fields) of one request."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers))
+        try:
+            with urllib.request.urlopen(request, timeout=5) as reply:
+                return reply.status, reply.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers
 
     def stop(self):
         pids = machine.tree(self.process.pid)
