@@ -12,7 +12,12 @@ from tests.bench.suite import load, machine, rounds, routes, scenarios, servers
 
 ROUTES = 1000
 CHANGES_EVERY = 1.0
-_LEAST_SECONDS = 5
+# Windows are this much longer than those of other scenarios, so that each holds some changes.
+_TIMES_SECONDS, _LEAST_SECONDS = 2.5, 3
+_WARM_UP_SECONDS = 1
+_MOST_ROUNDS = 4
+# Servers that cannot carry the fixed rate with so many routes get one that they can.
+_RATES = {"envoy": 6000}
 _CONNECTIONS = 64
 
 
@@ -36,14 +41,15 @@ def changes(bench):
                 subjects.append(_STARTERS[name](bench, engine))
             except (servers.StartError, subprocess.SubprocessError, OSError) as error:
                 bench.failures.append(f"{name} {engine} change: {error}")
-        for number in range(bench.options.rounds + 1):
+        for subject in subjects:
+            _window(bench, subject, requests, None, seconds=_WARM_UP_SECONDS)
+        for number in range(1, 2 if bench.options.quick else min(bench.options.rounds, _MOST_ROUNDS) + 1):
             for subject in subjects:
                 steady = _window(bench, subject, requests, None)
                 during = _window(bench, subject, requests, version)
                 version += during.figures["changes"]
                 _say(bench, number, subject, steady, during)
-                if number > 0:  # The first is a warm-up.
-                    measured.setdefault(subject.server.label, []).append((subject.server, steady, during))
+                measured.setdefault(subject.server.label, []).append((subject.server, steady, during))
     finally:
         for subject in subjects:
             subject.server.stop()
@@ -54,18 +60,22 @@ def changes(bench):
 
 
 def _say(bench, number, subject, steady, during):
-    what = f"round {number}" if number else "warm-up"
+    what = f"round {number}"
     bench.say(f"{what:8} f {subject.server.label:14} p99 {steady.figures['p99_us']:8.0f} us, with "
               f"{during.figures['changes']} changes {during.figures['p99_us']:8.0f} us, failed {during.failed}"
               + (f" (disturbed: {during.disturbed})" if during.disturbed else ""))
-    if number and (during.disturbed or steady.disturbed):
+    if during.disturbed or steady.disturbed:
         bench.discarded.append(f"f {subject.server.label}, {what}: {during.disturbed or steady.disturbed}")
 
 
-def _window(bench, subject, requests, version):
+def _rate(server):
+    return _RATES.get(server.name, scenarios.FIXED_RATE)
+
+
+def _window(bench, subject, requests, version, seconds=None):
     """A Round; with changes from `version` on if it is not None."""
     options, server = bench.options, subject.server
-    seconds = max(options.seconds, _LEAST_SECONDS)
+    seconds = seconds or max(_TIMES_SECONDS * options.seconds, _LEAST_SECONDS)
     # Reloading replaces the processes: their CPU time cannot be followed.
     pids = [] if server.whole_tree else server.pids
     helper_pids = [helper.pid for helper in subject.helpers]
@@ -74,10 +84,10 @@ def _window(bench, subject, requests, version):
         changer.start()
     report = load.run(options.load_tool, options.load_core, server.port,
                       [*pids, *helper_pids, bench.upstream.pid, *bench.extra_pids], seconds, _CONNECTIONS,
-                      scenarios.FIXED_RATE, requests_file=requests)
+                      _rate(server), requests_file=requests)
     if changer:
         changer.join()
-    result = rounds.figures(report, pids, server.rss_kib(), scenarios.FIXED_RATE)
+    result = rounds.figures(report, pids, server.rss_kib(), _rate(server))
     result.figures["changes"] = changer.done if changer else 0
     result.figures["retried"] = report["retried"]
     if changer and changer.error:
@@ -116,7 +126,8 @@ def _row(bench, pairs):
     quiet = [steady for _, steady, _ in pairs if not steady.disturbed] or [steady for _, steady, _ in pairs]
     ratios = [during.figures["p99_us"] / steady.figures["p99_us"] for _, steady, during in pairs]
     return {
-        "scenario": "f", "variant": f"rate {scenarios.FIXED_RATE}", "server": server.name, "engine": server.engine,
+        "scenario": "f", "variant": f"rate {scenarios.FIXED_RATE}",
+        "detail": f"{_rate(server):,}/s" if server.name in _RATES else "", "server": server.name, "engine": server.engine,
         "connections": _CONNECTIONS, **row,
         "p99_steady_us": rounds.median([r.figures["p99_us"] for r in quiet]),
         "p999_steady_us": rounds.median([r.figures["p999_us"] for r in quiet]),
@@ -144,19 +155,21 @@ def _replace(path, text):
 
 
 def _portico(bench, engine):
-    """A control plane with a store on disk, which sends to the proxy what `porticoctl apply` tells it."""
+    """A control plane with a store, which sends to the proxy what `porticoctl apply` tells it. Both belong on other
+    machines than the proxy: here they use what the load leaves of its core.
+    """
     folder = bench.folder(f"control-{engine}")
     helper_core = bench.options.load_core
     grpc_port = servers.free_port()
     control_command = [bench.programs["portico_control"], "--insecure", "--grpc-address", f"127.0.0.1:{grpc_port}",
                        "--metrics-address", f"127.0.0.1:{servers.free_port()}", "--store", os.path.join(folder, "db")]
     with open(os.path.join(folder, "control.log"), "ab") as log:
-        control = subprocess.Popen(machine.pinned(helper_core, control_command), stdout=log, stderr=log)
+        control = subprocess.Popen(machine.pinned(helper_core, machine.in_background(control_command)), stdout=log, stderr=log)
 
     def apply(text, check=True):
         return subprocess.run(
-            machine.pinned(helper_core, ["nice", "-n", "5", bench.programs["porticoctl"], "apply", "-f", "-",
-                                         "--server", f"127.0.0.1:{grpc_port}", "--insecure"]),
+            machine.pinned(helper_core, machine.in_background(
+                [bench.programs["porticoctl"], "apply", "-f", "-", "--server", f"127.0.0.1:{grpc_port}", "--insecure"])),
             input=text, text=True, capture_output=True, check=check)
 
     deadline = time.monotonic() + 20

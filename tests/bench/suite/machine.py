@@ -21,6 +21,20 @@ def be_nice(value):
         pass  # No such grouping on this kernel.
 
 
+def stay_out_of_the_way(core):
+    """This process runs on that core, when nothing else wants to; what it starts is not affected."""
+    try:
+        os.sched_setaffinity(0, {core})
+        os.sched_setscheduler(0, os.SCHED_IDLE | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+    except OSError:
+        pass  # It then costs the load a little now and then.
+
+
+def in_background(command):
+    """The command, running only when nothing else on its core wants to."""
+    return ["chrt", "--idle", "0", *command]
+
+
 def pinned(core, command):
     """The command, bound to one core; unbound if `core` is None."""
     return (["taskset", "-c", str(core)] if core is not None else []) + list(command)

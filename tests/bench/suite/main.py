@@ -44,7 +44,7 @@ def parse(arguments):
     parser.add_argument("--extra-rounds", type=int, default=None,
                         help="most rounds measured again for disturbed ones (default: half of --rounds)")
     parser.add_argument("--quick", action="store_true",
-                        help="2 rounds of 1 s, no traefik, caddy, node: under five minutes, for a first look")
+                        help="2 rounds of 1 s, fewer servers and repetitions: under five minutes, for a first look")
     parser.add_argument("--json", help="also write the rows to this file")
     parser.add_argument("--output", default="bench-results", help="folder for the results (default: %(default)s)")
     parser.add_argument("--portico-binaries", help="folder with the built programs, instead of building them")
@@ -55,6 +55,7 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds = 2, 1
+        options.extra_rounds = options.extra_rounds or 0
         if options.peers == ",".join(servers.PEERS):
             options.peers = "haproxy,nginx,envoy"
     if options.extra_rounds is None:
@@ -106,6 +107,7 @@ def run(options):
     peers, versions, missing = install.install(options.peers, say)
     programs.update(peers)
     machine.raise_file_limit()
+    machine.stay_out_of_the_way(options.load_core)
     if options.nice:
         machine.be_nice(options.nice)
     about = {

@@ -230,7 +230,7 @@ def many_routes(bench):
 
 def _route_tables(bench, count):
     """(name, engine, detail, what Starter.start needs) for each server of scenario d."""
-    for name, engine in bench.wanted(("nginx", "envoy")):
+    for name, engine in bench.wanted(("nginx",) if bench.options.quick else ("nginx", "envoy")):
         if name == servers.PORTICO:
             yield name, engine, "", {"ROUTES": routes.portico(count)}
         elif name == "nginx":
