@@ -76,12 +76,15 @@ void Worker::Start() {
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), absl::StrCat("worker-", index_).c_str());
     loop_.Run();
-    // Nothing is open any more: what is still held now is held for ever.
-    const observe::WorkerObjects left = Objects();
-    base::Log(base::Severity::kInfo, "server",
-              absl::StrCat("worker ", index_, " ended, left over: ",
-                           left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
-                           " coroutine frames, ", left.timers, " timers"));
+    // Nothing is open any more: what is still held now is held for ever. A worker that
+    // never had a revision has served nobody and has nothing to say.
+    if (context_.active != nullptr) {
+      const observe::WorkerObjects left = Objects();
+      base::Log(base::Severity::kInfo, "server",
+                absl::StrCat("worker ", index_, " ended, left over: ",
+                             left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
+                             " coroutine frames, ", left.timers, " timers"));
+    }
     ended_.store(true, std::memory_order_release);
   });
 }
