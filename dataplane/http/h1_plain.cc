@@ -140,7 +140,7 @@ inline PlainTarget ReadTarget(const char* begin, const char* end) {
     const size_t here = other == 0 ? Block::kBytes : FirstBit(other);
     // A dot that begins a segment may be one that must be resolved.
     for (unsigned dots = block.Equal('.') & ((1u << here) - 1); dots != 0; dots &= dots - 1) {
-      if (at[FirstBit(dots) - 1] == '/') canonical = false;
+      if ((at + FirstBit(dots))[-1] == '/') canonical = false;
     }
     at += here;
     if (here < Block::kBytes) break;
