@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/event/engine_common.h"
 
 namespace portico::event {
 namespace {
@@ -28,62 +29,10 @@ constexpr int kMaxPollsWithoutWait = 4;
 
 constexpr uint64_t kWakeEvent = std::numeric_limits<uint64_t>::max();
 
-int FdOf(const Operation& op) {
-  switch (OperationAccess::kind(op)) {
-    case Operation::Kind::kReceive:
-      return static_cast<const ReceiveOperation&>(op).fd;
-    case Operation::Kind::kSend:
-      return static_cast<const SendOperation&>(op).fd;
-    case Operation::Kind::kAccept:
-      return static_cast<const AcceptOperation&>(op).fd;
-    case Operation::Kind::kConnect:
-      return static_cast<const ConnectOperation&>(op).fd;
-    case Operation::Kind::kHangUp:
-      return static_cast<const HangUpOperation&>(op).fd;
-    case Operation::Kind::kNone:
-      break;
-  }
-  return -1;
-}
-
 int ToMilliseconds(int64_t nanos) {
   if (nanos < 0) return -1;
   const int64_t millis = nanos / base::kNanosPerMilli + (nanos % base::kNanosPerMilli != 0 ? 1 : 0);
   return static_cast<int>(std::min<int64_t>(millis, std::numeric_limits<int>::max()));
-}
-
-// Errors that accept(2) reports of one connection that is already gone.
-bool IsErrorOfOneConnection(int error) {
-  switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case EPERM:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// Takes `count` sent bytes off the front. True when nothing is left.
-bool AdvanceSlices(SendOperation& op, size_t count) {
-  while (op.first_slice < op.slice_count) {
-    iovec& slice = op.slices[op.first_slice];
-    if (count < slice.iov_len) {
-      slice.iov_base = static_cast<char*>(slice.iov_base) + count;
-      slice.iov_len -= count;
-      return false;
-    }
-    count -= slice.iov_len;
-    ++op.first_slice;
-  }
-  return true;
 }
 
 ssize_t SendSlices(const SendOperation& op) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/base/check.h"
+#include "dataplane/event/engine_common.h"
 #include "dataplane/event/uring_engine.h"
 #include "dataplane/event/uring_tags.h"
 
@@ -15,26 +16,6 @@ namespace {
 
 // Connections that are kept while nobody waits for them.
 constexpr size_t kMaxKept = 64;
-
-// Errors that accept(2) reports of one connection that is already gone.
-bool IsErrorOfOneConnection(int error) {
-  switch (error) {
-    case EINTR:
-    case EAGAIN:
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case EPERM:
-      return true;
-    default:
-      return false;
-  }
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "dataplane/base/check.h"
+#include "dataplane/event/engine_common.h"
 #include "dataplane/event/uring_tags.h"
 
 namespace portico::event {
@@ -28,41 +29,8 @@ constexpr size_t kMaxLentBytes = 16 << 20;
 constexpr unsigned kMaxLent = 1024;
 constexpr size_t kMaxGroups = 64;
 
-int FdOf(const Operation& op) {
-  switch (OperationAccess::kind(op)) {
-    case Operation::Kind::kReceive:
-      return static_cast<const ReceiveOperation&>(op).fd;
-    case Operation::Kind::kSend:
-      return static_cast<const SendOperation&>(op).fd;
-    case Operation::Kind::kAccept:
-      return static_cast<const AcceptOperation&>(op).fd;
-    case Operation::Kind::kConnect:
-      return static_cast<const ConnectOperation&>(op).fd;
-    case Operation::Kind::kHangUp:
-      return static_cast<const HangUpOperation&>(op).fd;
-    case Operation::Kind::kNone:
-      break;
-  }
-  return -1;
-}
-
 unsigned MostLent(size_t capacity) {
   return std::min(kMaxLent, static_cast<unsigned>(std::max<size_t>(kMaxLentBytes / capacity, 1)));
-}
-
-// Takes `count` sent bytes off the front. True when nothing is left.
-bool AdvanceSlices(SendOperation& op, size_t count) {
-  while (op.first_slice < op.slice_count) {
-    iovec& slice = op.slices[op.first_slice];
-    if (count < slice.iov_len) {
-      slice.iov_base = static_cast<char*>(slice.iov_base) + count;
-      slice.iov_len -= count;
-      return false;
-    }
-    count -= slice.iov_len;
-    ++op.first_slice;
-  }
-  return true;
 }
 
 // The kernel had no time, rather than an answer.

@@ -1,0 +1,23 @@
+// What engines share: reading operations, whatever the kernel interface.
+#ifndef DATAPLANE_EVENT_ENGINE_COMMON_H_
+#define DATAPLANE_EVENT_ENGINE_COMMON_H_
+
+#include <cstddef>
+
+#include "dataplane/event/operation.h"
+
+namespace portico::event {
+
+// The socket of a started operation; -1 if it was never started.
+int FdOf(const Operation& op);
+
+// Whether a (positive) errno of accept(2) is about one connection that is already
+// gone, or about nothing: the next one may be asked for at once.
+bool IsErrorOfOneConnection(int error);
+
+// Takes `count` sent bytes off the front. True when nothing is left.
+bool AdvanceSlices(SendOperation& op, size_t count);
+
+}  // namespace portico::event
+
+#endif  // DATAPLANE_EVENT_ENGINE_COMMON_H_
