@@ -246,7 +246,7 @@ TEST_P(PipeTest, CancelledInFlight) {
   for (const int fd : {source, sink}) ::close(fd);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, PipeTest, testing::ValuesIn(kEngines), EngineName);
+INSTANTIATE_TEST_SUITE_P(Engines, PipeTest, testing::ValuesIn(Engines()), EngineName);
 
 TEST(PipePoolTest, HasABound) {
   PipePool pool(2);

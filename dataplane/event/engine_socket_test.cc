@@ -180,7 +180,7 @@ TEST_P(EngineTest, WakeEndsTheNextWait) {
   EXPECT_TRUE(waited);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(kEngines), &EngineName);
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(Engines()), &EngineName);
 
 }  // namespace
 }  // namespace portico::event

@@ -314,7 +314,7 @@ TEST(EngineDeathTest, DestroyingAPendingOperationAborts) {
       "check failed: !pending_");
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(kEngines), &EngineName);
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(Engines()), &EngineName);
 
 }  // namespace
 }  // namespace portico::event
