@@ -26,56 +26,82 @@ bool IsAt(const char* at, const char (&text)[kSize]) {
   return word == wanted;
 }
 
+// Before this, whole blocks can be read, and no byte of one is the input's last.
+inline const char* WholeStop(const char* end) { return end - kBlockBytes; }
+
 // The first byte at or after `at` that is no visible ASCII and no space; nullptr if
-// there is none.
+// there is none (or, if kWhole, none found while whole blocks are left).
+template <bool kWhole>
 inline const char* FindTextEnd(const char* at, const char* end) {
-  for (; at < end; at += Block::kBytes) {
-    if (const unsigned bits = Block(at, end).NotText(); bits != 0) return at + FirstBit(bits);
+  const char* const stop = kWhole ? WholeStop(end) : end;
+  for (; at < stop; at += kBlockBytes) {
+    if (const unsigned bits = Block<kWhole>(at, end).NotText(); bits != 0) return at + FirstBit(bits);
   }
   return nullptr;
 }
 
-// Whether the line that ends at `at` does so with CRLF.
-inline bool IsLineEnd(const char* at, const char* end) {
-  return at != nullptr && end - at >= 2 && IsAt<uint16_t>(at, "\r\n");
-}
-
-// The length of the field name at `at`, or 0 where it is not plain. `id`: of it.
-inline size_t ReadName(const char* at, const char* end, HeaderId& id) {
-  constexpr size_t kMaxPlainName = 4 * Block::kBytes;
-  const Block block(at, end);
-  size_t skipped = 0;
-  unsigned colon = block.Equal(':');
-  while (colon == 0) {
-    skipped += Block::kBytes;
-    if (skipped >= kMaxPlainName || at + skipped >= end) return 0;
-    colon = Block(at + skipped, end).Equal(':');
+// Looks up a name, of which `block` is the first part. False: it is none.
+template <bool kWhole>
+inline bool ReadName(const Block<kWhole>& block, std::string_view name, HeaderId& id) {
+  const bool short_name = kWhole && name.size() <= kBlockBytes;
+  const unsigned all = (1u << (name.size() & 31)) - 1;
+  id = GuessName(name);
+  if (id != HeaderId::kOther) {
+    const NameWords& words = kNameWords[static_cast<size_t>(id)];
+    const bool is = short_name ? (~block.Folded(words.fold.data(), words.text.data()) & all) == 0 : IsName(name, words);
+    // Known names need no other check.
+    if (is) return true;
+    id = HeaderId::kOther;
   }
-  const size_t size = skipped + FirstBit(colon);
-  if (size == 0) return 0;
-  id = LookUpName({at, size});
-  // Known names are what they are.
-  if (id != HeaderId::kOther) return size;
-  if (skipped == 0 && (~block.NameCharacters() & ((1u << size) - 1)) == 0) return size;
-  return IsToken({at, size}) ? size : 0;
+  return (short_name && (~block.NameCharacters() & all) == 0) || IsToken(name);
 }
 
-// What a field of kFramingIds says. False: not plain. `list`: the fields before it.
-bool ReadFramingField(HeaderId id, std::string_view value, const HeaderList& list, Framing& framing) {
-  if (id == HeaderId::kConnection) {
-    ReadConnection(value, framing);
+// Parses the field line at `at`. Returns what follows it, or nullptr where it is not plain
+// or not complete (or, if kWhole, is rare or near the end of the input).
+template <bool kWhole>
+[[gnu::always_inline]] inline const char* ReadField(const char* const at, const char* end, HeaderField& field) {
+  constexpr ptrdiff_t kMaxPlainName = 4 * kBlockBytes;
+  const char* const stop = kWhole ? WholeStop(end) : end;
+  const Block<kWhole> block(at, end);
+  const char* colon = at;
+  unsigned found = block.Equal(':');
+  while (found == 0) {
+    colon += kBlockBytes;
+    if (colon - at >= kMaxPlainName || colon >= stop) return nullptr;
+    found = Block<kWhole>(colon, end).Equal(':');
+  }
+  colon += FirstBit(found);
+  const char* value = colon + 1;
+  if (colon == at || (kWhole ? value >= stop : end - value < 4)) return nullptr;
+  const bool spaced = *value == ' ';
+  if (kWhole && !spaced) return nullptr;
+  value += spaced ? 1 : 0;
+  // Empty, or spaces that are not part of it.
+  if (static_cast<unsigned char>(*value) <= ' ') return nullptr;
+  const char* value_end = FindTextEnd<kWhole>(value, end);
+  if (value_end == nullptr || (!kWhole && end - value_end < 2)) return nullptr;
+  if (!IsAt<uint16_t>(value_end, "\r\n") || value_end[-1] == ' ') return nullptr;
+  field.name = {at, static_cast<size_t>(colon - at)};
+  field.value = {value, static_cast<size_t>(value_end - value)};
+  field.line = spaced ? static_cast<uint32_t>(value_end + 2 - at) : 0;
+  return ReadName(block, field.name, field.id) ? value_end + 2 : nullptr;
+}
+
+// What a field of kFramingIds says. False: not plain. `before`: the fields before it.
+bool ReadFramingField(const HeaderField& field, HeaderIds before, Framing& framing) {
+  if (field.id == HeaderId::kConnection) {
+    ReadConnection(field.value, framing);
     return true;
   }
-  if (list.Among(IdBit(id)) != 0) return false;
-  switch (id) {
+  if ((before & IdBit(field.id)) != 0) return false;
+  switch (field.id) {
     case HeaderId::kHost:
-      // The list may still move: whoever wants the field finds it there.
       return true;
     case HeaderId::kContentLength:
-      framing.has_length = ParseLength(value, framing.length);
+      framing.has_length = ParseLength(field.value, framing.length);
       return framing.has_length && !framing.chunked;
     case HeaderId::kTransferEncoding:
-      framing.chunked = value == "chunked";
+      framing.chunked = field.value == "chunked";
       return framing.chunked && !framing.has_length;
     default:
       return false;
@@ -84,27 +110,31 @@ bool ReadFramingField(HeaderId id, std::string_view value, const HeaderList& lis
 
 // Parses the field lines from `at` on. Returns what follows the empty line, or nullptr
 // where they are not plain or not complete.
-inline const char* ReadFields(const char* at, const char* end, uint32_t max_count, HeaderList& list,
-                              Framing& framing) {
+const char* ReadFields(const char* at, const char* end, uint32_t max_count, HeaderList& list, Framing& framing) {
+  const char* const stop = WholeStop(end);
+  HeaderField* field = list.Space();
+  HeaderField* full = field + list.room();
+  HeaderField* first = field;
+  HeaderIds ids = 0;
   while (end - at >= 2) {
-    if (IsAt<uint16_t>(at, "\r\n")) return at + 2;
-    HeaderField field;
-    const size_t name_size = ReadName(at, end, field.id);
-    const char* value = at + name_size + 1;
-    if (name_size == 0 || end - value < 4) return nullptr;
-    const bool spaced = *value == ' ';
-    value += spaced ? 1 : 0;
-    // Empty, or spaces that are not part of it.
-    if (static_cast<unsigned char>(*value) <= ' ') return nullptr;
-    const char* value_end = FindTextEnd(value, end);
-    if (!IsLineEnd(value_end, end) || value_end[-1] == ' ') return nullptr;
-    field.name = {at, name_size};
-    field.value = {value, static_cast<size_t>(value_end - value)};
-    field.line = spaced ? static_cast<uint32_t>(value_end + 2 - at) : 0;
-    if ((IdBit(field.id) & kFramingIds) != 0 && !ReadFramingField(field.id, field.value, list, framing)) return nullptr;
-    if (list.size() >= max_count) return nullptr;
-    list.Add(field);
-    at = value_end + 2;
+    if (IsAt<uint16_t>(at, "\r\n")) {
+      list.Filled(static_cast<size_t>(field - first), ids);
+      return list.size() <= max_count ? at + 2 : nullptr;
+    }
+    if (field == full) [[unlikely]] {
+      list.Filled(static_cast<size_t>(field - first), ids);
+      if (list.size() > max_count) return nullptr;
+      field = first = list.Space();
+      full = field + list.room();
+    }
+    ::new (field) HeaderField;
+    const char* next = at < stop ? ReadField<true>(at, end, *field) : nullptr;
+    if (next == nullptr) next = ReadField<false>(at, end, *field);
+    if (next == nullptr) return nullptr;
+    if ((IdBit(field->id) & kFramingIds) != 0 && !ReadFramingField(*field, ids, framing)) return nullptr;
+    ids |= IdBit(field->id);
+    ++field;
+    at = next;
   }
   return nullptr;
 }
@@ -135,15 +165,15 @@ inline PlainTarget ReadTarget(const char* begin, const char* end) {
   const char* at = begin;
   while (true) {
     if (at >= end) return target;
-    const Block block(at, end);
+    const Block<false> block(at, end);
     const unsigned other = ~block.PathCharacters() & 0xFFFF;
-    const size_t here = other == 0 ? Block::kBytes : FirstBit(other);
+    const size_t here = other == 0 ? kBlockBytes : FirstBit(other);
     // A dot that begins a segment may be one that must be resolved.
     for (unsigned dots = block.Equal('.') & ((1u << here) - 1); dots != 0; dots &= dots - 1) {
       if ((at + FirstBit(dots))[-1] == '/') canonical = false;
     }
     at += here;
-    if (here < Block::kBytes) break;
+    if (here < kBlockBytes) break;
   }
   if (at >= end) return target;
   target.path_size = static_cast<size_t>(at - begin);
@@ -151,13 +181,12 @@ inline PlainTarget ReadTarget(const char* begin, const char* end) {
   if (*at != ' ') {
     while (true) {
       if (at >= end) return target;
-      const Block block(at, end);
-      const unsigned bits = block.NotVisible() | block.Equal('#');
+      const unsigned bits = Block<false>(at, end).NotQuery();
       if (bits != 0) {
         at += FirstBit(bits);
         break;
       }
-      at += Block::kBytes;
+      at += kBlockBytes;
     }
     if (*at != ' ') return target;
   }
@@ -171,7 +200,7 @@ inline bool ReadAuthority(std::string_view raw, const char* end, RequestHead& he
   const char* at = raw.data();
   // The CR after the value ends the search.
   unsigned other = 0;
-  while ((other = ~Block(at, end).HostCharacters() & 0xFFFF) == 0) at += Block::kBytes;
+  while ((other = ~Block<false>(at, end).HostCharacters() & 0xFFFF) == 0) at += kBlockBytes;
   const size_t host_size = static_cast<size_t>(at - raw.data()) + FirstBit(other);
   if (host_size != 0 && raw[host_size - 1] != '.' && IsPortOrNothing(raw.substr(host_size))) {
     head.authority = raw;
@@ -192,10 +221,10 @@ size_t NotPlain(RequestHead& head) {
 
 size_t ParsePlainRequest(std::string_view input, const H1Limits& limits, RequestHead& head, bool& keep_alive) {
   input = input.substr(0, limits.max_header_bytes);
-  if (input.size() < Block::kBytes || head.headers.size() != 0) return 0;
+  if (input.size() < kBlockBytes || head.headers.size() != 0) return 0;
   const char* const begin = input.data();
   const char* const end = begin + input.size();
-  const unsigned space = Block(begin, end).Equal(' ');
+  const unsigned space = Block<true>(begin, end).Equal(' ');
   if (space == 0) return 0;
   const std::string_view method_text = input.substr(0, FirstBit(space));
   const Method method = LookUpMethod(method_text);
@@ -220,6 +249,7 @@ size_t ParsePlainRequest(std::string_view input, const H1Limits& limits, Request
   }
   head.method_text = method_text;
   head.version = Version::kHttp11;
+  head.line = {begin, method_text.size() + target.all.size() + 12};
   if (framing.chunked) {
     head.body = BodyKind::kChunked;
   } else if (framing.has_length) {
@@ -233,14 +263,14 @@ size_t ParsePlainRequest(std::string_view input, const H1Limits& limits, Request
 size_t ParsePlainResponse(std::string_view input, const H1Limits& limits, Method request_method, ResponseHead& head,
                           bool& keep_alive) {
   input = input.substr(0, limits.max_header_bytes);
-  if (input.size() < Block::kBytes || head.headers.size() != 0) return 0;
+  if (input.size() < kBlockBytes || head.headers.size() != 0) return 0;
   const char* const begin = input.data();
   const char* const end = begin + input.size();
   if (!IsAt<uint64_t>(begin, "HTTP/1.1") || begin[8] != ' ' || begin[12] != ' ') return 0;
   if (begin[9] < '1' || begin[9] > '5' || !IsDigit(begin[10]) || !IsDigit(begin[11])) return 0;
   const int status = (begin[9] - '0') * 100 + (begin[10] - '0') * 10 + (begin[11] - '0');
-  const char* at = FindTextEnd(begin + 13, end);
-  if (status == 101 || !IsLineEnd(at, end)) return 0;
+  const char* at = FindTextEnd<false>(begin + 13, end);
+  if (status == 101 || at == nullptr || end - at < 2 || !IsAt<uint16_t>(at, "\r\n")) return 0;
   const std::string_view reason(begin + 13, static_cast<size_t>(at - begin - 13));
   Framing framing;
   at = ReadFields(at + 2, end, limits.max_header_count, head.headers, framing);
@@ -250,6 +280,7 @@ size_t ParsePlainResponse(std::string_view input, const H1Limits& limits, Method
   }
   head.status = status;
   head.reason = reason;
+  head.line = {begin, reason.size() + 15};
   head.version = Version::kHttp11;
   keep_alive = SetResponseBody(framing, request_method, head);
   return static_cast<size_t>(at - begin);

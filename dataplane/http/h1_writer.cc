@@ -15,7 +15,7 @@ namespace portico::http {
 namespace {
 
 // Enough for what is written besides the fields: versions, lengths, framing.
-constexpr size_t kFixedBytes = 256;
+constexpr size_t kFixedBytes = 256 + internal::kBlockBytes;
 
 // Copies a text that is short most of the time.
 inline void CopyText(char* out, const char* in, size_t size) {
@@ -72,20 +72,26 @@ class HeadWriter {
                             static_cast<char>('0' + status % 10), '\0'};
     return Put(digits);
   }
-  void PutField(std::string_view name, std::string_view value) {
-    if (!Room(name.size() + value.size() + 4)) return;
+  // False: the value cannot be sent. It is looked at where it was written, because there
+  // are bytes behind it that may be looked at, too.
+  bool PutField(std::string_view name, std::string_view value) {
+    if (!Room(name.size() + value.size() + 4 + internal::kBlockBytes)) return true;
     CopyText(out_, name.data(), name.size());
     out_ += name.size();
     std::memcpy(out_, ": ", 2);
-    CopyText(out_ + 2, value.data(), value.size());
-    out_ += value.size() + 2;
+    out_ += 2;
+    CopyText(out_, value.data(), value.size());
+    if (!internal::BeginsWithValue(out_, value.size())) return false;
+    out_ += value.size();
     std::memcpy(out_, "\r\n", 2);
     out_ += 2;
+    return true;
   }
   size_t size() const { return static_cast<size_t>(out_ - begin_); }
   bool overflowed() const { return overflowed_; }
 
  private:
+  // Whether that many bytes fit.
   bool Room(size_t size) {
     if (size <= static_cast<size_t>(limit_ - out_)) [[likely]] return true;
     overflowed_ = true;
@@ -117,16 +123,16 @@ size_t FieldBytes(const HeaderList& headers) {
   return bytes;
 }
 
-// Fields that lie one behind the other are copied as one.
+// Lines that lie one behind the other are copied as one.
 class Run {
  public:
   explicit Run(HeadWriter& out) : out_(out) {}
-  void Add(const HeaderField& field) {
-    if (field.name.data() != end_) {
+  void Add(const char* begin, size_t size) {
+    if (begin != end_) {
       Flush();
-      begin_ = field.name.data();
+      begin_ = begin;
     }
-    end_ = field.name.data() + field.line;
+    end_ = begin + size;
   }
   void Flush() {
     if (begin_ != nullptr) out_.Put(std::string_view(begin_, static_cast<size_t>(end_ - begin_)));
@@ -162,17 +168,21 @@ bool Keep(const HeaderField& field, Kept& kept) {
 }
 
 // Writes the fields but for those of `ours` that are not kept.
-absl::Status PutFields(const HeaderList& headers, HeaderIds ours, Kept& kept, HeadWriter& out) {
+// `first_line`: nothing, or a line to begin with.
+absl::Status PutFields(std::string_view first_line, const HeaderList& headers, HeaderIds ours, Kept& kept,
+                       HeadWriter& out) {
   Run run(out);
+  if (!first_line.empty()) run.Add(first_line.data(), first_line.size());
   for (const HeaderField& field : headers) {
     if (field.name.empty() || ((IdBit(field.id) & ours) != 0 && !Keep(field, kept))) continue;
     if (field.IsWholeLine()) {
-      run.Add(field);
+      run.Add(field.name.data(), field.line);
       continue;
     }
     run.Flush();
-    if ((field.id == HeaderId::kOther && !IsToken(field.name)) || !IsFieldValue(field.value)) return BadField(field);
-    out.PutField(field.name, field.value);
+    if ((field.id == HeaderId::kOther && !IsToken(field.name)) || !out.PutField(field.name, field.value)) {
+      return BadField(field);
+    }
   }
   run.Flush();
   return absl::OkStatus();
@@ -191,15 +201,35 @@ const HeaderField* HostInPlace(const HeaderList& headers, std::string_view autho
   return first->id == HeaderId::kHost && first->IsWholeLine() && first->value == authority ? first : nullptr;
 }
 
-absl::Status PutRequest(const RequestHead& head, HeadWriter& out) {
-  out.Put(head.method_text).Put(" ").Put(head.path);
-  if (head.has_query) out.Put("?").Put(head.query);
-  out.Put(" HTTP/1.1\r\n");
+// Whether head.line is what the members say.
+bool IsWholeLine(const RequestHead& head) {
+  const std::string_view line = head.line, path = head.path, query = head.query;
+  const size_t target = path.size() + (head.has_query ? 1 + query.size() : 0);
+  return !line.empty() && line.size() == head.method_text.size() + target + 12 &&
+         head.method_text.data() == line.data() && path.data() == line.data() + head.method_text.size() + 1 &&
+         (!head.has_query || query.data() == path.data() + path.size() + 1);
+}
+
+bool IsWholeLine(const ResponseHead& head) {
+  const std::string_view line = head.line;
+  return !line.empty() && head.reason.data() == line.data() + 13 && line.size() == head.reason.size() + 15 &&
+         head.status == (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+}
+
+absl::Status PutRequest(const RequestHead& head, bool whole_line, HeadWriter& out) {
   Kept kept;
   kept.host = HostInPlace(head.headers, head.authority);
-  if (kept.host == nullptr) out.PutField("Host", head.authority);
+  std::string_view line;
+  if (whole_line && kept.host != nullptr) {
+    line = head.line;
+  } else {
+    out.Put(head.method_text).Put(" ").Put(head.path);
+    if (head.has_query) out.Put("?").Put(head.query);
+    out.Put(" HTTP/1.1\r\n");
+    if (kept.host == nullptr) out.PutField("Host", head.authority);
+  }
   if (head.body == BodyKind::kLength) kept.length = &head.content_length;
-  absl::Status status = PutFields(head.headers, kOurIds | IdBit(HeaderId::kHost), kept, out);
+  absl::Status status = PutFields(line, head.headers, kOurIds | IdBit(HeaderId::kHost), kept, out);
   if (!status.ok()) return status;
   switch (head.body) {
     case BodyKind::kNone:
@@ -220,13 +250,18 @@ absl::Status PutRequest(const RequestHead& head, HeadWriter& out) {
   return absl::OkStatus();
 }
 
-absl::Status PutResponse(const ResponseHead& head, std::string_view reason, const ResponseWriteOptions& options,
-                         HeadWriter& out) {
-  out.Put("HTTP/1.1 ").PutStatus(head.status).Put(" ").Put(reason).Put("\r\n");
+absl::Status PutResponse(const ResponseHead& head, bool whole_line, std::string_view reason,
+                         const ResponseWriteOptions& options, HeadWriter& out) {
+  std::string_view line;
+  if (whole_line) {
+    line = head.line;
+  } else {
+    out.Put("HTTP/1.1 ").PutStatus(head.status).Put(" ").Put(reason).Put("\r\n");
+  }
   const BodyKind framing = ResponseBodyFraming(head, options.version, options.request_method);
   Kept kept;
   if (framing == BodyKind::kLength) kept.length = &head.content_length;
-  absl::Status status = PutFields(head.headers, kOurIds, kept, out);
+  absl::Status status = PutFields(line, head.headers, kOurIds, kept, out);
   if (!status.ok()) return status;
   if (!options.date.empty() && head.status >= 200 && head.headers.Find(HeaderId::kDate) == nullptr) {
     out.PutField("Date", options.date);
@@ -278,14 +313,17 @@ absl::StatusOr<base::Buffer> WriteHead(base::BufferPool& pool, Put&& put, Bytes&
 }  // namespace
 
 absl::StatusOr<base::Buffer> WriteRequestHead(const RequestHead& head, base::BufferPool& pool) {
-  if (!IsToken(head.method_text)) return absl::InvalidArgumentError("the method is no token");
-  if (head.path.empty() || !IsLinePart(head.path) || !IsLinePart(head.query)) {
-    return absl::InvalidArgumentError("the target has characters that cannot be sent");
+  const bool whole_line = IsWholeLine(head);
+  if (!whole_line) {
+    if (!IsToken(head.method_text)) return absl::InvalidArgumentError("the method is no token");
+    if (head.path.empty() || !IsLinePart(head.path) || !IsLinePart(head.query)) {
+      return absl::InvalidArgumentError("the target has characters that cannot be sent");
+    }
   }
   if (!IsLinePart(head.authority)) return absl::InvalidArgumentError("the authority has characters that cannot be sent");
   return WriteHead(
-      pool, [&head](HeadWriter& out) { return PutRequest(head, out); },
-      [&head] {
+      pool, [&](HeadWriter& out) { return PutRequest(head, whole_line, out); },
+      [&] {
         return kFixedBytes + head.method_text.size() + head.path.size() + head.query.size() + head.authority.size() +
                FieldBytes(head.headers);
       });
@@ -301,13 +339,17 @@ BodyKind ResponseBodyFraming(const ResponseHead& head, Version version, Method r
 
 absl::StatusOr<base::Buffer> WriteResponseHead(const ResponseHead& head, const ResponseWriteOptions& options,
                                                base::BufferPool& pool) {
-  if (head.status < 100 || head.status > 999) {
-    return absl::InvalidArgumentError(absl::StrCat("status ", head.status, " is not in 100..999"));
+  const bool whole_line = IsWholeLine(head);
+  std::string_view reason = head.reason;
+  if (!whole_line) {
+    if (head.status < 100 || head.status > 999) {
+      return absl::InvalidArgumentError(absl::StrCat("status ", head.status, " is not in 100..999"));
+    }
+    if (reason.empty()) reason = ReasonPhrase(head.status);
+    if (!IsFieldValue(reason)) return absl::InvalidArgumentError("the reason phrase cannot be sent");
   }
-  const std::string_view reason = head.reason.empty() ? ReasonPhrase(head.status) : head.reason;
-  if (!IsFieldValue(reason)) return absl::InvalidArgumentError("the reason phrase cannot be sent");
   return WriteHead(
-      pool, [&](HeadWriter& out) { return PutResponse(head, reason, options, out); },
+      pool, [&](HeadWriter& out) { return PutResponse(head, whole_line, reason, options, out); },
       [&] { return kFixedBytes + reason.size() + options.date.size() + FieldBytes(head.headers); });
 }
 

@@ -27,7 +27,8 @@ inline constexpr std::array<std::string_view, kIds> kNames = {
 // found by trying factors when this file is compiled.
 inline constexpr size_t kSlots = 256;
 constexpr size_t Slot(size_t length, unsigned char first, unsigned char last, uint32_t factor) {
-  const uint32_t key = static_cast<uint32_t>(length) << 16 | (first | 0x20u) << 8 | (last | 0x20u);
+  // Letters of either case are one.
+  const uint32_t key = static_cast<uint32_t>(length) << 16 | uint32_t{first} << 8 | last | 0x2020u;
   return (key * factor) >> 24;
 }
 
@@ -115,11 +116,16 @@ inline bool IsName(std::string_view name, const NameWords& words) {
   return true;
 }
 
+// The only one whose name `name`, which is not empty, may be.
+inline HeaderId GuessName(std::string_view name) {
+  const uint8_t id = kTable.id[Slot(name.size(), name.front(), name.back(), kTable.factor)];
+  return kNameSizes[id] == name.size() ? static_cast<HeaderId>(id) : HeaderId::kOther;
+}
+
 // LookUpHeader() of a name that is not empty.
 inline HeaderId LookUpName(std::string_view name) {
-  const uint8_t id = kTable.id[Slot(name.size(), name.front(), name.back(), kTable.factor)];
-  if (kNameSizes[id] != name.size() || !IsName(name, kNameWords[id])) return HeaderId::kOther;
-  return static_cast<HeaderId>(id);
+  const HeaderId id = GuessName(name);
+  return id == HeaderId::kOther || IsName(name, kNameWords[static_cast<size_t>(id)]) ? id : HeaderId::kOther;
 }
 
 }  // namespace portico::http::internal

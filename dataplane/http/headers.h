@@ -67,6 +67,17 @@ class HeaderList {
   void Add(std::string_view name, std::string_view value);
   // `field.id` is what LookUpHeader(field.name) gives.
   void Add(const HeaderField& field) { Push(field); }
+  // To add many at once: memory behind the fields for room() more, at least one; and how
+  // many of them were made, with their ids.
+  HeaderField* Space() {
+    if (size_ == capacity_) Grow();
+    return fields_ + size_;
+  }
+  size_t room() const { return capacity_ - size_; }
+  void Filled(size_t count, HeaderIds ids) {
+    size_ += count;
+    ids_ |= ids;
+  }
   // Replaces all of that name (adds one if there was none).
   void Set(HeaderId id, std::string_view value);
   void Set(std::string_view name, std::string_view value);

@@ -43,6 +43,10 @@ struct RequestHead {
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;  // with kLength
   bool expect_continue = false;
+  // The request line with its CRLF, where the parser found it to be in the form that we
+  // would write (h1_writer.h): as long as the members above point into it, writing is
+  // copying. Otherwise empty.
+  std::string_view line;
   HeaderList headers;
 };
 
@@ -53,6 +57,8 @@ struct ResponseHead {
   Version version = Version::kHttp11;
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;  // with kLength
+  // The status line with its CRLF, as RequestHead::line.
+  std::string_view line;
   HeaderList headers;
 };
 

@@ -82,7 +82,22 @@ inline bool AllValueCharacters(const char* data, size_t size) {
   return true;
 }
 
-// The same without spaces and tabs.
+// The same; `data` is followed by 15 bytes that may be looked at.
+inline bool BeginsWithValue(const char* data, size_t size) {
+#if defined(__SSE2__)
+  for (size_t i = 0; i < size; i += 16) {
+    const unsigned control = Masks16(data + i).control;
+    if (control == 0) continue;
+    // Of the last block only what is before the end.
+    return size - i < 16 && (control & ((1u << (size - i)) - 1)) == 0;
+  }
+  return true;
+#else
+  return AllValueCharacters(data, size);
+#endif
+}
+
+// Whether all are that, and neither spaces nor tabs.
 inline bool AllVisible(const char* data, size_t size) {
 #if defined(__SSE2__)
   if (size >= 16) {
@@ -98,28 +113,36 @@ inline bool AllVisible(const char* data, size_t size) {
   return true;
 }
 
-// 16 bytes of a longer range and what they have in common, one bit for each byte.
-// Without SSE2 the same answers come byte by byte.
+// 16 bytes, or, if not kWhole, what is left of a range: one bit for each byte that is of
+// a class. Without SSE2 the same answers come byte by byte.
+inline constexpr ptrdiff_t kBlockBytes = 16;
+
+template <bool kWhole>
 class Block {
  public:
-  static constexpr size_t kBytes = 16;
 #if defined(__SSE2__)
-  // From `at` on, or, where fewer are left, the last of the range [.., end), which
-  // has at least kBytes: then bits of what lies before `at` are shifted out.
+  // kWhole: kBlockBytes from `at` on. Otherwise those of them before `end`, where the
+  // range up to `end` has kBlockBytes: bits of what lies before `at` are shifted out.
   Block(const char* at, const char* end) {
-    const auto left = static_cast<size_t>(end - at);
-    shift_ = left >= kBytes ? 0 : static_cast<unsigned>(kBytes - left);
+    const ptrdiff_t left = end - at;
+    shift_ = kWhole || left >= kBlockBytes ? 0 : static_cast<unsigned>(kBlockBytes - left);
     x_ = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at - shift_));
   }
 
-  unsigned Equal(char c) const { return Bits(_mm_cmpeq_epi8(x_, _mm_set1_epi8(c))); }
+  unsigned Equal(char c) const { return Bits(Is(c)); }
+  // Where (byte | fold[i]) is text[i]; both have kBlockBytes.
+  unsigned Folded(const char* fold, const char* text) const {
+    const __m128i folded = _mm_or_si128(x_, _mm_loadu_si128(reinterpret_cast<const __m128i*>(fold)));
+    return Bits(_mm_cmpeq_epi8(folded, _mm_loadu_si128(reinterpret_cast<const __m128i*>(text))));
+  }
   // Controls, DEL and what is not ASCII.
   unsigned NotText() const {
     return Bits(_mm_cmpgt_epi8(_mm_set1_epi8(0x21), _mm_add_epi8(x_, _mm_set1_epi8(1))));
   }
-  // The same and the space.
-  unsigned NotVisible() const {
-    return Bits(_mm_cmpgt_epi8(_mm_set1_epi8(0x22), _mm_add_epi8(x_, _mm_set1_epi8(1))));
+  // The same, the space and "#".
+  unsigned NotQuery() const {
+    const __m128i invisible = _mm_cmpgt_epi8(_mm_set1_epi8(0x22), _mm_add_epi8(x_, _mm_set1_epi8(1)));
+    return Bits(_mm_or_si128(invisible, Is('#')));
   }
   // Letters, digits, "-".
   unsigned NameCharacters() const {
@@ -135,7 +158,10 @@ class Block {
   }
 
  private:
-  unsigned Bits(__m128i mask) const { return static_cast<unsigned>(_mm_movemask_epi8(mask)) >> shift_; }
+  unsigned Bits(__m128i mask) const {
+    const auto bits = static_cast<unsigned>(_mm_movemask_epi8(mask));
+    return kWhole ? bits : bits >> shift_;
+  }
   __m128i Is(char c) const { return _mm_cmpeq_epi8(x_, _mm_set1_epi8(c)); }
   static __m128i Within(__m128i x, char low, char high) {
     const __m128i from_low = _mm_sub_epi8(x, _mm_set1_epi8(low));
@@ -146,45 +172,50 @@ class Block {
   __m128i x_;
   unsigned shift_;
 #else
-  Block(const char* at, const char* end) : at_(at), size_(static_cast<size_t>(end - at)) {
-    if (size_ > kBytes) size_ = kBytes;
+  Block(const char* at, const char* end) : at_(at), size_(end - at) {
+    if (kWhole || size_ > kBlockBytes) size_ = kBlockBytes;
   }
 
   unsigned Equal(char c) const {
     return Bits([c](unsigned char x) { return x == static_cast<unsigned char>(c); });
   }
+  unsigned Folded(const char* fold, const char* text) const {
+    unsigned bits = 0;
+    for (ptrdiff_t i = 0; i < size_; ++i) bits |= ((at_[i] | fold[i]) == text[i] ? 1u : 0u) << i;
+    return bits;
+  }
   unsigned NotText() const {
     return Bits([](unsigned char x) { return x < 0x20 || x >= 0x7F; });
   }
-  unsigned NotVisible() const {
-    return Bits([](unsigned char x) { return x <= 0x20 || x >= 0x7F; });
+  unsigned NotQuery() const {
+    return Bits([](unsigned char x) { return x <= 0x20 || x >= 0x7F || x == '#'; });
   }
   unsigned NameCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || IsDigit(x) || x == '-'; });
+    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || Within(x, '0', '9') || x == '-'; });
   }
   unsigned HostCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x) || IsDigit(x) || x == '-' || x == '.'; });
+    return Bits([](unsigned char x) { return IsLetter(x) || Within(x, '0', '9') || Within(x, '-', '.'); });
   }
   unsigned PathCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || (x >= '&' && x <= ';') || x == '_' || x == '='; });
+    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || Within(x, '&', ';') || x == '_' || x == '='; });
   }
 
  private:
-  static bool IsLetter(int c) { return c >= 'a' && c <= 'z'; }
-  static bool IsDigit(unsigned char c) { return c >= '0' && c <= '9'; }
+  static bool Within(int x, char low, char high) { return x >= low && x <= high; }
+  static bool IsLetter(int x) { return Within(x, 'a', 'z'); }
   template <typename F>
   unsigned Bits(F&& f) const {
     unsigned bits = 0;
-    for (size_t i = 0; i < size_; ++i) bits |= (f(static_cast<unsigned char>(at_[i])) ? 1u : 0u) << i;
+    for (ptrdiff_t i = 0; i < size_; ++i) bits |= (f(static_cast<unsigned char>(at_[i])) ? 1u : 0u) << i;
     return bits;
   }
 
   const char* at_;
-  size_t size_;
+  ptrdiff_t size_;
 #endif
 };
 
-inline size_t FirstBit(unsigned bits) { return static_cast<size_t>(__builtin_ctz(bits)); }
+inline size_t FirstBit(unsigned bits) { return static_cast<unsigned>(__builtin_ctz(bits)); }
 
 }  // namespace portico::http::internal
 

@@ -86,6 +86,7 @@ class Builder {
   void StoreNodes();
   uint32_t StoreText(std::string_view text);
   void IndexLongLists();
+  void InlineRules();
   uint32_t IndexList(uint32_t first, uint32_t count, std::vector<RuleRecord>& out);
 
   const CompiledMatch& MatchOf(uint32_t rule) const { return *compiled_[rule]; }
@@ -197,7 +198,7 @@ absl::StatusOr<uint32_t> Builder::TreeNode(const CompiledMatch& match, uint32_t 
       if (!parent.ok()) return parent.status();
       Node& node = nodes_[*parent].node;
       node.flags |= Node::kVariableChild;
-      node.below = std::max<uint32_t>(node.below, match.segments);
+      node.below = std::max(node.below, match.segments);
       hosts_[host].host.variables |= DepthBit(depth);
     }
     key = ChildKey(key, variable ? kVariableHash : HashBytes(segment));
@@ -289,6 +290,28 @@ void Builder::StoreRules() {
     return n.node.whole > kLongList || n.node.rest > kLongList;
   });
   if (long_lists) IndexLongLists();
+  InlineRules();
+}
+
+// Moves a rule that is alone at its node into it, if that has room for all of it. All of
+// them, so that what is left of tables_.rules has no gaps; done last.
+void Builder::InlineRules() {
+  std::vector<RuleRecord> rules;
+  for (BuildNode& build : nodes_) {
+    Node& node = build.node;
+    const auto first = tables_.rules.begin() + node.rules;
+    const uint32_t count = node.whole + node.rest;
+    if (count == 1 && first->flags == 0 && (first->methods == kAnyMethod || (first->methods & kOtherMethod) == 0)) {
+      node.flags |= Node::kOneRule;
+      node.methods = first->methods;
+      node.rules = first->value;
+    } else {
+      node.rules = static_cast<uint32_t>(rules.size());
+      rules.insert(rules.end(), first, first + count);
+    }
+  }
+  rules.shrink_to_fit();
+  tables_.rules = std::move(rules);
 }
 
 void Builder::IndexLongLists() {
@@ -393,8 +416,10 @@ void Builder::StoreNodes() {
   tables_.text.reserve(bytes);
   // Half of the slots stay free: most look-ups find nothing, and end at the first.
   tables_.nodes.resize(nodes_.size() * 2 + 2);
+  tables_.filter = NodeFilter(nodes_.size());
   for (BuildNode& build : nodes_) {
     Node& node = build.node;
+    tables_.filter.Add(node.key);
     if (node.whole + node.rest != 0) {
       node.text = StoreText(build.pattern);
       node.text_size = static_cast<uint16_t>(build.pattern.size());

@@ -69,6 +69,7 @@ const Host* MatcherImpl::FindHost(std::string_view name, bool wildcard) const {
 }
 
 const Node* MatcherImpl::FindNode(uint64_t key) const {
+  if (!tables_.filter.MayHold(key)) return nullptr;
   const size_t slots = tables_.nodes.size();
   for (size_t slot = SlotOf(key, slots);; slot = slot + 1 == slots ? 0 : slot + 1) {
     const Node& node = tables_.nodes[slot];
@@ -97,10 +98,15 @@ bool MatcherImpl::Verify(const Node& node, std::string_view path) const {
   return at == path.size() || path[at] == '/';
 }
 
+bool MatcherImpl::MethodHolds(uint16_t methods, Search& search) {
+  if (methods == kAnyMethod) return true;
+  if (search.method == 0) search.method = MethodBit(search.request.method());
+  return (methods & search.method) != 0;
+}
+
 bool MatcherImpl::Holds(const RuleRecord& rule, Search& search) const {
+  if (!MethodHolds(rule.methods, search)) return false;
   if (rule.methods != kAnyMethod) {
-    if (search.method == 0) search.method = MethodBit(search.request.method());
-    if ((rule.methods & search.method) == 0) return false;
     if (search.method == kOtherMethod &&
         !tables_.conditions[rule.conditions]->HoldOtherMethod(search.request.method())) {
       return false;
@@ -119,6 +125,17 @@ uint32_t MatcherImpl::FirstOf(uint32_t first, uint32_t count, Search& search) co
     if (Holds(rule, search)) return rule.value;
   }
   return kNone;
+}
+
+uint32_t MatcherImpl::FirstWhole(const Node& node, Search& search) const {
+  if ((node.flags & Node::kOneRule) == 0) return FirstOf(node.rules, node.whole, search);
+  return node.whole != 0 && MethodHolds(node.methods, search) ? node.rules : kNone;
+}
+
+uint32_t MatcherImpl::FirstRest(const Node& node, Search& search) const {
+  // The places of an indexed list count as one record.
+  if ((node.flags & Node::kOneRule) == 0) return FirstOf(node.rules + node.whole, node.rest, search);
+  return node.rest != 0 && MethodHolds(node.methods, search) ? node.rules : kNone;
 }
 
 uint32_t MatcherImpl::FirstIndexed(const IndexedList& list, Search& search) const {
@@ -156,11 +173,8 @@ void MatcherImpl::AtNode(uint64_t key, size_t depth, Search& search) const {
   const bool whole = node->whole != 0 && search.complete && depth == search.segments;
   if ((!whole && node->rest == 0) || !Verify(*node, search.path)) return;
   uint32_t found = kNone;
-  if (whole) found = FirstOf(node->rules, node->whole, search);
-  if (found == kNone && node->rest != 0) {
-    // The places of an indexed list count as one record.
-    found = FirstOf(node->rules + node->whole, node->rest, search);
-  }
+  if (whole) found = FirstWhole(*node, search);
+  if (found == kNone) found = FirstRest(*node, search);
   if (found == kNone) return;
   search.best = found;
   search.best_depth = static_cast<int>(depth);
@@ -192,7 +206,7 @@ uint32_t MatcherImpl::MatchHost(const Host& host, Search& search) const {
   if (host.has_exact && search.path.size() <= tables_.max_exact_bytes) {
     const Node* node = FindNode(ExactKey(host.key, search.ExactHash()));
     if (node != nullptr && tables_.Text(node->text, node->text_size) == search.path) {
-      const uint32_t found = FirstOf(node->rules, node->whole, search);
+      const uint32_t found = FirstWhole(*node, search);
       if (found != kNone) return found;
     }
   }
@@ -231,7 +245,7 @@ size_t MatcherImpl::memory_bytes() const {
   const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
   size_t total = sizeof(*this) + bytes(tables_.hosts) + bytes(tables_.nodes) + bytes(tables_.rules) +
                  bytes(tables_.regexes) + bytes(tables_.conditions) + bytes(tables_.indexed_lists) +
-                 bytes(tables_.owners) + tables_.text.capacity();
+                 bytes(tables_.owners) + tables_.text.capacity() + tables_.filter.memory_bytes();
   for (const IndexedList& list : tables_.indexed_lists) {
     total += bytes(list.rules) + bytes(list.by_value) + bytes(list.others) + list.header.capacity();
   }

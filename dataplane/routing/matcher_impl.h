@@ -27,9 +27,14 @@ class MatcherImpl final : public Matcher {
   void Walk(uint64_t key, size_t depth, Search& search) const;
   void AtNode(uint64_t key, size_t depth, Search& search) const;
   uint32_t MatchRegexes(const Host& host, Search& search) const;
+  // The first rule of a node that holds, of those for its path alone and of those for
+  // everything below, too.
+  uint32_t FirstWhole(const Node& node, Search& search) const;
+  uint32_t FirstRest(const Node& node, Search& search) const;
   uint32_t FirstOf(uint32_t first, uint32_t count, Search& search) const;
   uint32_t FirstIndexed(const IndexedList& list, Search& search) const;
   bool Holds(const RuleRecord& rule, Search& search) const;
+  static bool MethodHolds(uint16_t methods, Search& search);
 
   const Host* FindHost(std::string_view name, bool wildcard) const;
   const Node* FindNode(uint64_t key) const;

@@ -48,6 +48,9 @@ struct IndexedList {
 struct Node {
   static constexpr uint16_t kVariableChild = 1;
   static constexpr uint16_t kHasVariable = 2;  // In its own pattern.
+  // The only rule here stands in the node itself: `rules` is its value. Spares most
+  // matches a cache line.
+  static constexpr uint16_t kOneRule = 4;
 
   uint64_t key = 0;    // 0: empty slot.
   uint32_t text = 0;   // Of the pattern, in Tables::text.
@@ -57,9 +60,33 @@ struct Node {
   uint32_t whole = 0;  // How many match this path only.
   uint32_t rest = 0;   // How many match everything below, too.
   // Most segments of any pattern below its variable child; 0 without.
-  uint32_t below = 0;
+  uint16_t below = 0;
+  uint16_t methods = kAnyMethod;  // With kOneRule.
 };
 static_assert(sizeof(Node) == 32, "two to a cache line");
+
+// Says of most keys that are no node's that they are not, from a few cache lines that
+// stay warm where the nodes do not: with many routes, what a request asks for in vain
+// would cost more than what it finds.
+class NodeFilter {
+ public:
+  // All keys that are added later are in vain until they are.
+  explicit NodeFilter(size_t nodes = 0) {
+    while ((size_t{1} << log2_) < nodes * kBitsPerNode) ++log2_;
+    words_.resize((size_t{1} << log2_) / 64);
+  }
+  void Add(uint64_t key) { words_[Place(key) / 64] |= uint64_t{1} << Place(key) % 64; }
+  bool MayHold(uint64_t key) const { return (words_[Place(key) / 64] >> Place(key) % 64 & 1) != 0; }
+  size_t memory_bytes() const { return words_.capacity() * sizeof(words_[0]); }
+
+ private:
+  // One in 8 to 16 keys in vain is let through.
+  static constexpr size_t kBitsPerNode = 8;
+  size_t Place(uint64_t key) const { return static_cast<size_t>((key ^ kHashB) * kHashB >> (64 - log2_)); }
+
+  unsigned log2_ = 6;
+  std::vector<uint64_t> words_;
+};
 
 struct RegexRule {
   RuleRecord rule;
@@ -92,6 +119,7 @@ struct Tables {
   Host any_host;
   size_t max_wildcard_bytes = 0;  // 0: no wildcards.
   std::vector<Node> nodes;        // Open addressing.
+  NodeFilter filter;              // Of their keys.
   std::vector<RuleRecord> rules;
   std::vector<RegexRule> regexes;
   std::vector<const Conditions*> conditions;
