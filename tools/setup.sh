@@ -72,6 +72,8 @@ readonly TEST_PACKAGES=(
   nginx-light=1.22.
   prometheus=2.42.
   redis-server=5:7.0.
+  strace=6.1
+  valgrind=1:3.19.
   wrk=4.1.
 )
 

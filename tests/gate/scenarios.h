@@ -1,0 +1,28 @@
+// What is replayed: configuration, requests and responses.
+#ifndef TESTS_GATE_SCENARIOS_H_
+#define TESTS_GATE_SCENARIOS_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace portico::gate {
+
+// All requests of a scenario have the same length, and so have all responses: what
+// goes over a connection is then told by its length, which costs the peers nothing.
+struct Scenario {
+  std::string name;
+  std::string configuration;          // YAML, see docs/configuration.md
+  std::vector<std::string> requests;  // Sent in this order, again and again.
+  std::string response;               // Of the upstream.
+};
+
+inline constexpr std::string_view kScenarioNames[] = {"plain", "full", "body"};
+
+// `name`: one of kScenarioNames; otherwise a scenario without requests.
+// `access_log`: the file that full writes.
+Scenario MakeScenario(std::string_view name, const std::string& access_log);
+
+}  // namespace portico::gate
+
+#endif  // TESTS_GATE_SCENARIOS_H_
