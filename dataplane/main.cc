@@ -48,6 +48,8 @@ ABSL_FLAG(std::vector<std::string>, label, {},
 ABSL_FLAG(int64_t, workers, -1, "Threads that serve. Default: the number of processors.");
 ABSL_FLAG(uint32_t, max_connections, 0,
           "Client connections open at once on each listener. Default: 0, no limit.");
+ABSL_FLAG(std::string, io_engine, "auto",
+          "How the kernel is asked for I/O: auto, uring or epoll. auto takes uring where the kernel allows it.");
 ABSL_FLAG(uint64_t, rate_limit_cells, 1 << 20,
           "Rate limit counters, 16 bytes each, shared by all policies.");
 ABSL_FLAG(std::string, address_file, "",
@@ -100,6 +102,9 @@ absl::StatusOr<Settings> SettingsFromFlags() {
   const int64_t workers = absl::GetFlag(FLAGS_workers);
   settings.workers = workers < 0 ? std::thread::hardware_concurrency() : static_cast<uint32_t>(workers);
 
+  auto io_engine = ParseIoEngine(absl::GetFlag(FLAGS_io_engine));
+  if (!io_engine.ok()) return io_engine.status();
+  settings.io_engine = *io_engine;
   const std::string admin = absl::GetFlag(FLAGS_admin_address);
   auto admin_address = net::SocketAddress::Parse(admin);
   if (!admin_address.ok()) {

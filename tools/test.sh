@@ -44,6 +44,7 @@ done
 tsan_patterns=(
   //controlplane/{model,store,rollout,management}/...
   //dataplane/{event,observe,snapshot,server,discovery}/... //dataplane/filters/rate_limit/...
+  //dataplane/downstream:accept_group_test
 )
 if [[ ${#patterns[@]} -gt 0 || ${PORTICO_TSAN:-} == all ]]; then
   tsan_patterns=("${patterns[@]:-//...}")

@@ -35,6 +35,9 @@ Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, ht
                .arenas = {}},
       listen_fd_(listen_fd),
       max_connections_(options.max_connections),
+      group_(options.group != nullptr ? std::move(options.group)
+                                      : std::make_shared<AcceptGroup>(std::make_shared<WorkerLoads>(1))),
+      worker_(options.worker),
       listener_name_(std::move(options.listener_name)) {
   context_.listener_name = listener_name_;
   accept_.fd = listen_fd;
@@ -51,11 +54,13 @@ Acceptor::~Acceptor() {
 
 void Acceptor::Start() {
   started_ = accepting_ = true;
+  group_->Open(worker_, context_.loop, *this);
   context_.loop.engine().StartAccept(accept_);
 }
 
 void Acceptor::StopAccepting() {
   accepting_ = false;
+  group_->Close(worker_);
   context_.loop.timers().Disarm(retry_);
   if (accept_.pending()) {
     context_.loop.engine().Cancel(accept_);
@@ -107,11 +112,30 @@ void Acceptor::OnRetry(event::Timer& timer) {
 }
 
 void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
-  if (max_connections_ != 0 && count_ >= max_connections_) {
+  if (!group_->TakePlace(max_connections_)) {
     context_.observer.OnConnectionRefused("max_connections");
     context_.loop.engine().Close(fd);
     return;
   }
+  if (group_->HandOver(worker_, fd, peer)) {
+    context_.observer.OnConnectionHandedOver();
+  } else {
+    Serve(fd, peer);
+  }
+}
+
+void Acceptor::TakeHandedOver(int fd, const net::SocketAddress& peer) {
+  if (forced_) {
+    context_.loop.engine().Close(fd);
+    group_->Ended(worker_);
+    group_->ReturnPlace(max_connections_);
+  } else {
+    Serve(fd, peer);
+  }
+  group_->Arrived(worker_);
+}
+
+void Acceptor::Serve(int fd, const net::SocketAddress& peer) {
   ++accepted_;
   ++count_;
   std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd, peer);
@@ -146,6 +170,8 @@ void Acceptor::OnConnectionEnded(ServerConnection& connection) {
     connections_ = connection.next;
   }
   --count_;
+  group_->Ended(worker_);
+  group_->ReturnPlace(max_connections_);
   const std::unique_ptr<ServerConnection> owned(&connection);
   context_.observer.OnConnectionClosed();
 }

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
+#include "dataplane/downstream/accept_group.h"
 #include "dataplane/downstream/connection.h"
 #include "dataplane/downstream/server_context.h"
 #include "dataplane/event/loop.h"
@@ -21,9 +23,13 @@ struct AcceptorOptions {
   uint32_t listener_id = 0;
   std::string listener_name;
   ConnectionOptions connection;
-  // Connections open at once on this worker; above, new ones are closed at once.
+  // Connections open at once, of all of `group`; above, new ones are closed at once.
   // 0: no limit.
   uint32_t max_connections = 0;
+  // The acceptors that even out their connections, and the place of this one, below the
+  // number of workers. nullptr: it is alone.
+  std::shared_ptr<AcceptGroup> group;
+  size_t worker = 0;
 };
 
 // Owned by one worker; everything on its thread. Life: Start(), then Drain() or
@@ -49,7 +55,9 @@ class Acceptor final : public ConnectionOwner {
   // Also ends every connection now.
   void ForceClose(const absl::Status& reason);
   // Nothing is accepted and no connection is left.
-  bool ended() const { return !accepting_ && listen_fd_ < 0 && count_ == 0; }
+  bool ended() const {
+    return !accepting_ && listen_fd_ < 0 && count_ == 0 && group_->quiet(worker_);
+  }
 
   size_t connections() const { return count_; }
   // Those with no exchange. Walks the list.
@@ -57,11 +65,15 @@ class Acceptor final : public ConnectionOwner {
   uint64_t accepted() const { return accepted_; }
 
   void OnConnectionEnded(ServerConnection& connection) override;
+  // A connection that another worker has accepted. It is served whatever the state:
+  // nobody else knows of it.
+  void TakeHandedOver(int fd, const net::SocketAddress& peer);
 
  private:
   static void OnAccept(event::Operation& op);
   static void OnRetry(event::Timer& timer);
   void Accepted(int fd, const net::SocketAddress& peer);
+  void Serve(int fd, const net::SocketAddress& peer);
   // Takes what the kernel has accepted already, then closes the socket: closing it
   // alone would reset those connections.
   void CloseListenSocket();
@@ -70,6 +82,8 @@ class Acceptor final : public ConnectionOwner {
   ServerContext context_;
   int listen_fd_;
   const uint32_t max_connections_;
+  const std::shared_ptr<AcceptGroup> group_;
+  const size_t worker_;
   const std::string listener_name_;
   bool started_ = false;
   bool accepting_ = false;

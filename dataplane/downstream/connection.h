@@ -50,6 +50,8 @@ class ConnectionObserver {
   // A peer broke a rule: the reasons of http/h1_parser.h and h1_body.h,
   // "proxy_protocol", "header_timeout", "idle_body".
   virtual void OnProtocolError(std::string_view reason) = 0;
+  // Accepted and given to another worker, whose observer is told that it opened.
+  virtual void OnConnectionHandedOver() {}
   // Not accepted: "max_connections" or "no_descriptors".
   virtual void OnConnectionRefused(std::string_view reason) = 0;
 };

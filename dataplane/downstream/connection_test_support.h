@@ -195,10 +195,12 @@ class CountingObserver final : public ConnectionObserver {
  public:
   void OnConnectionOpened() override { ++opened; }
   void OnConnectionClosed() override { ++closed; }
+  void OnConnectionHandedOver() override { ++handed_over; }
   void OnProtocolError(std::string_view reason) override { errors.push_back(Text(reason)); }
   void OnConnectionRefused(std::string_view reason) override { refused.push_back(Text(reason)); }
   int opened = 0;
   int closed = 0;
+  int handed_over = 0;
   std::vector<std::string> errors;
   std::vector<std::string> refused;
 };

@@ -44,7 +44,11 @@ void H1ServerConnection::HangUp::Fire(event::Timer& timer) {
 
 H1ServerConnection::H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream,
                                        const net::SocketAddress& peer)
-    : context_(context), stream_(std::move(stream)), watch_(*stream_), hang_up_(*this) {
+    : context_(context),
+      stream_(std::move(stream)),
+      watch_(*stream_),
+      hang_up_(*this),
+      deadline_(context.loop) {
   info_.peer = info_.direct_peer = peer;
   info_.local = stream_->local();
   info_.listener_id = context.listener_id;
@@ -62,7 +66,12 @@ void H1ServerConnection::Start() {
 void H1ServerConnection::Drain() {
   if (draining_) return;
   draining_ = true;
-  if (idle_deadline_ != nullptr) idle_deadline_->Extend(context_.loop.now() + context_.options.drain_grace);
+  if (resting_) Rest(context_.options.drain_grace, "idle timeout");
+}
+
+void H1ServerConnection::Rest(int64_t nanos, const char* what) {
+  resting_ = true;
+  deadline_.Set(read_scope_, context_.loop.now() + nanos, what);
 }
 
 void H1ServerConnection::ForceClose(const absl::Status& reason) {
@@ -77,12 +86,11 @@ event::Task<void> H1ServerConnection::Run() {
   if (context_.options.proxy_protocol) open = co_await ReadProxyHeader();
   while (open) {
     if (input_.empty()) {
-      const int64_t rest = draining_ ? context_.options.drain_grace : context_.options.idle_timeout;
-      event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + rest, "idle timeout");
-      idle_deadline_ = &deadline;
+      Rest(draining_ ? context_.options.drain_grace : context_.options.idle_timeout, "idle timeout");
       net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
       absl::StatusOr<base::Buffer> bytes = co_await receive;
-      idle_deadline_ = nullptr;
+      resting_ = false;
+      deadline_.Clear();
       if (!bytes.ok() || !*bytes) break;
       input_.Fill(std::move(*bytes));
     }
@@ -103,9 +111,7 @@ event::Task<void> H1ServerConnection::Run() {
 }
 
 event::Task<bool> H1ServerConnection::ReadProxyHeader() {
-  event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + context_.options.header_timeout,
-                           "PROXY header timeout");
-  idle_deadline_ = &deadline;
+  Rest(context_.options.header_timeout, "PROXY header timeout");
   net::ProxyParseResult result;
   while (true) {
     result = net::ParseProxyHeader(input_.unread());
@@ -117,7 +123,8 @@ event::Task<bool> H1ServerConnection::ReadProxyHeader() {
     if (!bytes.ok() || !*bytes) break;
     input_.Fill(std::move(*bytes));
   }
-  idle_deadline_ = nullptr;
+  resting_ = false;
+  deadline_.Clear();
   if (result.state == net::ProxyParseResult::kError) context_.observer.OnProtocolError("proxy_protocol");
   if (result.state != net::ProxyParseResult::kDone) {
     // Whoever this is expects nothing from us.
@@ -129,49 +136,51 @@ event::Task<bool> H1ServerConnection::ReadProxyHeader() {
   co_return true;
 }
 
-event::Task<bool> H1ServerConnection::ReadHead(H1ServerStream& stream) {
-  event::Deadline deadline(context_.loop, read_scope_, "request header timeout");
-  bool armed = false;
-  while (true) {
-    const http::H1Limits limits = context_.options.head;
-    http::H1ParseResult result = stream.parser_.ParseHead(input_.unread(), limits, stream.request_);
-    if (result.state == http::H1ParseResult::State::kDone) {
-      // Shared first: consuming the last byte lets the buffer go.
-      base::Buffer head_bytes = input_.Share();
-      input_.Consume(result.consumed);
-      http::RemoveHopByHopFields(stream.request_.headers);
-      stream.Begin(std::move(head_bytes), stream.parser_.keep_alive());
-      co_return true;
+bool H1ServerConnection::ParseHead(H1ServerStream& stream, http::H1ParseResult& result) {
+  result = stream.parser_.ParseHead(input_.unread(), context_.options.head, stream.request_);
+  if (result.state != http::H1ParseResult::State::kDone) return false;
+  // Shared first: consuming the last byte lets the buffer go.
+  base::Buffer head_bytes = input_.Share();
+  input_.Consume(result.consumed);
+  http::RemoveHopByHopFields(stream.request_.headers);
+  stream.Begin(std::move(head_bytes), stream.parser_.keep_alive());
+  return true;
+}
+
+event::Task<bool> H1ServerConnection::ReadHead(H1ServerStream& stream, http::H1ParseResult result) {
+  event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + context_.options.header_timeout,
+                           "request header timeout");
+  while (result.state == http::H1ParseResult::State::kNeedMore) {
+    base::Buffer begun =
+        input_.TakeForMore(context_.loop.downstream_buffers(), context_.options.head.max_header_bytes);
+    net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
+    receive.AppendTo(std::move(begun));
+    absl::StatusOr<base::Buffer> bytes = co_await receive;
+    if (bytes.ok() && *bytes) {
+      input_.Fill(std::move(*bytes));
+      if (ParseHead(stream, result)) co_return true;
+      continue;
     }
-    if (result.state == http::H1ParseResult::State::kNeedMore) {
-      if (!armed) deadline.Extend(context_.loop.now() + context_.options.header_timeout);
-      armed = true;
-      base::Buffer begun = input_.TakeForMore(context_.loop.downstream_buffers(), limits.max_header_bytes);
-      net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
-      receive.AppendTo(std::move(begun));
-      absl::StatusOr<base::Buffer> bytes = co_await receive;
-      if (bytes.ok() && *bytes) {
-        input_.Fill(std::move(*bytes));
-        continue;
-      }
-      if (!absl::IsDeadlineExceeded(bytes.status())) co_return false;
-      result.status = 408;
-      result.reason = "header_timeout";
-    }
-    context_.observer.OnProtocolError(result.reason);
-    stream.Begin(input_.Share(), /*keep_alive=*/false);
-    stream.decoder_ = http::BodyDecoder();
-    stream.continue_wanted_ = false;
-    co_await context_.handler.ServeError(stream, info_, result.status, result.reason);
-    linger_ = true;
-    co_return false;
+    if (!absl::IsDeadlineExceeded(bytes.status())) co_return false;
+    result.state = http::H1ParseResult::State::kError;
+    result.status = 408;
+    result.reason = "header_timeout";
   }
+  context_.observer.OnProtocolError(result.reason);
+  stream.Begin(input_.Share(), /*keep_alive=*/false);
+  stream.decoder_ = http::BodyDecoder();
+  stream.continue_wanted_ = false;
+  co_await context_.handler.ServeError(stream, info_, result.status, result.reason);
+  linger_ = true;
+  co_return false;
 }
 
 event::Task<bool> H1ServerConnection::ServeExchange(base::Arena& arena) {
   H1ServerStream stream(*this, arena);
   exchange_ = &stream;
-  bool open = co_await ReadHead(stream);
+  http::H1ParseResult result;
+  bool open = ParseHead(stream, result);
+  if (!open) open = co_await ReadHead(stream, result);
   if (open) {
     ++requests_;
     watch_.Watch(hang_up_);
@@ -181,17 +190,22 @@ event::Task<bool> H1ServerConnection::ServeExchange(base::Arena& arena) {
     if (stream.response_ != H1ServerStream::Response::kComplete || stream.aborted_) {
       abort_ = true;
       open = false;
-    } else {
+    } else if (stream.body_done()) {
       open = stream.keep_alive_;
-      if (!stream.body_done()) {
-        // The client may be sending: it must be able to read its answer.
-        linger_ = true;
-        if (open) open = co_await DropBody(stream);
-        linger_ = !open;
-      }
+    } else {
+      open = co_await EndExchange(stream);
     }
   }
   exchange_ = nullptr;
+  co_return open;
+}
+
+event::Task<bool> H1ServerConnection::EndExchange(H1ServerStream& stream) {
+  // The client may be sending: it must be able to read its answer.
+  linger_ = true;
+  bool open = stream.keep_alive_;
+  if (open) open = co_await DropBody(stream);
+  linger_ = !open;
   co_return open;
 }
 

@@ -31,7 +31,7 @@ class H1ServerConnection final : public ServerConnection {
   void Start() override;
   void Drain() override;
   void ForceClose(const absl::Status& reason) override;
-  bool idle() const override { return idle_deadline_ != nullptr; }
+  bool idle() const override { return resting_; }
 
  private:
   friend class H1ServerStream;
@@ -57,10 +57,16 @@ class H1ServerConnection final : public ServerConnection {
 
   event::Task<void> Run();
   event::Task<bool> ReadProxyHeader();
+  // The end of the rest that begins now.
+  void Rest(int64_t nanos, const char* what);
   // Serves the exchange that begins with what is unread. False: close.
   event::Task<bool> ServeExchange(base::Arena& arena);
-  // False: the connection ends, without an answer.
-  event::Task<bool> ReadHead(H1ServerStream& stream);
+  // Whether the rest of the connection can be used after `stream`.
+  event::Task<bool> EndExchange(H1ServerStream& stream);
+  // Takes the head that begins with what is unread; true when it is complete.
+  bool ParseHead(H1ServerStream& stream, http::H1ParseResult& result);
+  // Reads on after ParseHead(). False: the connection ends, without an answer.
+  event::Task<bool> ReadHead(H1ServerStream& stream, http::H1ParseResult result);
   event::Task<bool> DropBody(H1ServerStream& stream);
   // Waits until the client has read what was sent, as far as one can know.
   event::Task<void> Linger();
@@ -78,10 +84,11 @@ class H1ServerConnection final : public ServerConnection {
   HangUp hang_up_;
   // The open exchange.
   H1ServerStream* exchange_ = nullptr;
-  // Set while it rests.
-  event::Deadline* idle_deadline_ = nullptr;
+  // Of its rests and of its sends: there is only one of them at a time.
+  event::MovingDeadline deadline_;
 
   uint32_t requests_ = 0;
+  bool resting_ = false;
   bool started_ = false;
   bool ended_ = false;
   bool draining_ = false;

@@ -9,31 +9,17 @@ namespace {
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-// Lets a send end with the exchange's deadline. Other reasons to end the exchange do
-// not cut off what is on its way to the client.
-class EndWithDeadline final : private event::Cancellable {
- public:
-  EndWithDeadline(event::CancelScope& exchange, event::CancelScope& send) : exchange_(exchange), send_(send) {
-    exchange_.Link(*this);
-  }
-  ~EndWithDeadline() { exchange_.Unlink(*this); }
-  EndWithDeadline(const EndWithDeadline&) = delete;
-  EndWithDeadline& operator=(const EndWithDeadline&) = delete;
-
- private:
-  void RequestCancel() override {
-    if (absl::IsDeadlineExceeded(exchange_.reason())) send_.Request(exchange_.reason());
-  }
-  event::CancelScope& exchange_;
-  event::CancelScope& send_;
-};
-
 absl::Status ClientLeft() { return absl::CancelledError("the client closed the connection"); }
 
 }  // namespace
 
 H1ServerStream::H1ServerStream(H1ServerConnection& connection, base::Arena& arena)
-    : connection_(connection), arena_(arena), request_(arena), continue_sent_(connection.context_.loop) {}
+    : connection_(connection),
+      arena_(arena),
+      request_(arena),
+      send_(*connection.stream_, connection.write_scope_),
+      sending_(*this),
+      continue_sent_(connection.context_.loop) {}
 
 void H1ServerStream::Begin(base::Buffer head_bytes, bool keep_alive) {
   head_bytes_ = std::move(head_bytes);
@@ -69,11 +55,19 @@ absl::Status H1ServerStream::ScopeReason() {
 
 bool H1ServerStream::BodyBuffered() const { return decoder_.done() || connection_.input_.HasPiece(decoder_); }
 
+bool H1ServerStream::TakesPipes() const {
+  return (framing_ == http::BodyKind::kLength || framing_ == http::BodyKind::kUntilClose) &&
+         connection_.stream_->pipes() != nullptr;
+}
+
+void H1ServerStream::UsePipes() {
+  pipes_ = decoder_.kind() == http::BodyKind::kLength && connection_.stream_->pipes() != nullptr;
+}
+
 event::Task<absl::Status> H1ServerStream::SendContinue() {
-  net::Send send(*connection_.stream_, connection_.write_scope_);
-  send.Add(kContinue);
+  send_.Add(kContinue);
   sending_continue_ = true;
-  absl::Status status = co_await Flush(send);
+  absl::Status status = co_await Flush(http::BodyChunk(), /*last=*/false);
   sending_continue_ = false;
   continue_sent_.Set();
   co_return status;
@@ -114,72 +108,115 @@ event::Task<absl::StatusOr<http::BodyChunk>> H1ServerStream::ReadBody() {
     }
     event::Deadline idle(context.loop, scope_, context.loop.now() + context.options.stream_idle_timeout,
                          "no byte of the request body within the idle timeout");
-    const bool large = decoder_.remaining() > base::BufferPool::kSmall;
-    net::Receive receive(*connection_.stream_, scope_, context.loop.downstream_buffers(),
-                         large ? base::BufferPool::kLarge : base::BufferPool::kSmall);
+    const uint64_t remaining = decoder_.remaining();
+    size_t size = body_size_.Next(context.loop.downstream_buffers(), remaining, context.loop.now());
+    event::PipeLease pipe;
+    if (pipes_ && body_size_.WorthAPipe(remaining)) pipe = connection_.stream_->pipes()->Take();
+    if (pipe != nullptr) size = body_size_.NextInPipe(remaining);
+    net::Receive receive(*connection_.stream_, scope_, context.loop.downstream_buffers(), size);
+    receive.Into(pipe.get());
     absl::StatusOr<base::Buffer> bytes = co_await receive;
     if (!bytes.ok() && scope_.requested()) {
       if (absl::IsDeadlineExceeded(scope_.reason())) context.observer.OnProtocolError("idle_body");
       co_return ScopeReason();
     }
-    if (!bytes.ok() || !*bytes) {
+    const bool piped = pipe != nullptr && pipe->size() > 0;
+    if (!bytes.ok() || (!*bytes && !piped)) {
       scope_.Request(ClientLeft());
       co_return BodyFailed(ClientLeft());
+    }
+    body_size_.Received(piped ? pipe->size() : bytes->size(), context.loop.now());
+    if (piped) {
+      http::BodyChunk chunk;
+      request_bytes_ += pipe->size();
+      chunk.end = decoder_.Skip(pipe->size());
+      chunk.pipe = std::move(pipe);
+      co_return std::move(chunk);
     }
     input.Fill(std::move(*bytes));
   }
 }
 
-event::Task<absl::Status> H1ServerStream::Flush(net::Send& send) {
-  ServerContext& context = connection_.context_;
-  event::Deadline idle(context.loop, connection_.write_scope_,
-                       context.loop.now() + context.options.stream_idle_timeout,
-                       "the client took no byte of the response within the idle timeout");
-  EndWithDeadline deadline(scope_, connection_.write_scope_);
-  absl::Status status = co_await send;
-  if (status.ok()) co_return status;
-  response_ = Response::kFailed;
-  if (connection_.write_scope_.requested()) co_return connection_.write_scope_.reason();
-  // Reset or closed: the client left.
-  scope_.Request(ClientLeft());
-  co_return ClientLeft();
+bool H1ServerStream::Sending::Begin() {
+  H1ServerConnection& connection = stream_.connection_;
+  const ServerContext& context = connection.context_;
+  connection.deadline_.SetIdle(connection.write_scope_, context.options.stream_idle_timeout,
+                               "the client took no byte of the response within the idle timeout",
+                               *connection.stream_);
+  stream_.scope_.Link(*this);
+  return stream_.send_.await_ready();
 }
 
-bool H1ServerStream::AddBody(net::Send& send, const http::BodyChunk& chunk) {
-  const size_t size = chunk.bytes.size();
+void H1ServerStream::Sending::RequestCancel() {
+  const absl::Status& reason = stream_.scope_.reason();
+  if (absl::IsDeadlineExceeded(reason)) stream_.connection_.write_scope_.Request(reason);
+}
+
+absl::Status H1ServerStream::Sending::Take() {
+  H1ServerStream& stream = stream_;
+  stream.scope_.Unlink(*this);
+  stream.connection_.deadline_.Clear();
+  absl::Status status = stream.send_.await_resume();
+  stream.sent_head_.Reset();
+  stream.sent_body_.owner.Reset();
+  stream.sent_body_.pipe.reset();
+  if (status.ok()) {
+    if (stream.sends_last_) stream.response_ = Response::kComplete;
+    return status;
+  }
+  stream.response_ = Response::kFailed;
+  const event::CancelScope& write_scope = stream.connection_.write_scope_;
+  if (write_scope.requested()) return write_scope.reason();
+  // Reset or closed: the client left.
+  stream.scope_.Request(ClientLeft());
+  return ClientLeft();
+}
+
+event::Task<absl::Status> H1ServerStream::Flush(http::BodyChunk body, bool last) {
+  sent_body_ = std::move(body);
+  sends_last_ = last;
+  return event::Task<absl::Status>(sending_);
+}
+
+bool H1ServerStream::AddBody(const http::BodyChunk& chunk) {
+  const size_t size = chunk.size();
   switch (framing_) {
     case http::BodyKind::kNone:
-      break;
+      return true;
     case http::BodyKind::kLength:
       if (size > response_remaining_ || (chunk.end && size < response_remaining_)) return false;
       response_remaining_ -= size;
-      send.Add(chunk.bytes);
+      if (chunk.pipe != nullptr) send_.Add(*chunk.pipe);
+      send_.Add(chunk.bytes);
       break;
     case http::BodyKind::kChunked:
       if (size > 0) {
-        send.Add(http::WriteChunkHead(size, chunk_head_));
-        send.Add(chunk.bytes);
-        send.Add(chunk.end ? http::kChunkEndAndLast : http::kChunkEnd);
+        send_.Add(http::WriteChunkHead(size, chunk_head_));
+        send_.Add(chunk.bytes);
+        send_.Add(chunk.end ? http::kChunkEndAndLast : http::kChunkEnd);
       } else if (chunk.end) {
-        send.Add(http::kLastChunk);
+        send_.Add(http::kLastChunk);
       }
       break;
     case http::BodyKind::kUntilClose:
-      send.Add(chunk.bytes);
+      if (chunk.pipe != nullptr) send_.Add(*chunk.pipe);
+      send_.Add(chunk.bytes);
       break;
   }
-  if (framing_ != http::BodyKind::kNone) response_bytes_ += size;
+  response_bytes_ += size;
   return true;
 }
 
-event::Task<absl::Status> H1ServerStream::SendHead(const http::ResponseHead& head, http::BodyChunk first) {
-  if (sending_continue_) {
-    const absl::Status status = co_await continue_sent_.Wait(connection_.write_scope_);
-    if (!status.ok()) co_return status;
-  }
-  if (response_ == Response::kFailed) co_return ClientLeft();
+absl::Status H1ServerStream::WrongLength() {
+  response_ = Response::kFailed;
+  aborted_ = true;
+  return absl::InvalidArgumentError("the response body does not have the length that its head says");
+}
+
+absl::Status H1ServerStream::AddHead(const http::ResponseHead& head, const http::BodyChunk& first) {
+  if (response_ == Response::kFailed) return ClientLeft();
   if (response_ != Response::kNothing || head.status < 200) {
-    co_return absl::FailedPreconditionError("a response head was sent before, or it is not final");
+    return absl::FailedPreconditionError("a response head was sent before, or it is not final");
   }
   ServerContext& context = connection_.context_;
   framing_ = http::ResponseBodyFraming(head, request_.version, request_.method);
@@ -188,41 +225,43 @@ event::Task<absl::Status> H1ServerStream::SendHead(const http::ResponseHead& hea
   const http::ResponseWriteOptions options{request_.version, request_.method, keep_alive_,
                                            context.date.Get(context.loop.unix_now())};
   absl::StatusOr<base::Buffer> bytes = http::WriteResponseHead(head, options, context.loop.downstream_buffers());
-  if (!bytes.ok()) co_return bytes.status();
+  if (!bytes.ok()) return bytes.status();
+  sent_head_ = *std::move(bytes);
   response_ = Response::kBody;
   response_remaining_ = framing_ == http::BodyKind::kLength ? head.content_length : 0;
+  send_.Add(sent_head_.view());
+  return AddBody(first) ? absl::OkStatus() : WrongLength();
+}
+
+event::Task<absl::Status> H1ServerStream::SendHead(const http::ResponseHead& head, http::BodyChunk first) {
+  if (sending_continue_) return SendHeadLater(head, std::move(first));
+  if (absl::Status status = AddHead(head, first); !status.ok()) return event::Ended(std::move(status));
+  // AddBody() has taken `first` off what remains.
   const bool last = framing_ == http::BodyKind::kNone || first.end ||
-                    (framing_ == http::BodyKind::kLength && response_remaining_ == first.bytes.size());
-  net::Send send(*connection_.stream_, connection_.write_scope_);
-  send.Add(bytes->view());
-  if (!AddBody(send, first)) {
-    response_ = Response::kFailed;
-    aborted_ = true;
-    co_return absl::InvalidArgumentError("the response body does not have the length that its head says");
-  }
-  const absl::Status status = co_await Flush(send);
-  if (status.ok() && last) response_ = Response::kComplete;
-  co_return status;
+                    (framing_ == http::BodyKind::kLength && response_remaining_ == 0);
+  return Flush(std::move(first), last);
+}
+
+event::Task<absl::Status> H1ServerStream::SendHeadLater(const http::ResponseHead& head, http::BodyChunk first) {
+  const absl::Status status = co_await continue_sent_.Wait(connection_.write_scope_);
+  if (!status.ok()) co_return status;
+  co_return co_await SendHead(head, std::move(first));
 }
 
 event::Task<absl::Status> H1ServerStream::SendBody(http::BodyChunk chunk) {
-  if (response_ == Response::kFailed) co_return ClientLeft();
-  if (response_ == Response::kNothing) co_return absl::FailedPreconditionError("no response head was sent");
+  if (response_ == Response::kFailed) return event::Ended(ClientLeft());
+  if (response_ == Response::kNothing) {
+    return event::Ended(absl::FailedPreconditionError("no response head was sent"));
+  }
   if (response_ == Response::kComplete) {
-    if (framing_ == http::BodyKind::kNone || chunk.bytes.empty()) co_return absl::OkStatus();
-    co_return absl::FailedPreconditionError("the response is complete");
+    if (framing_ == http::BodyKind::kNone || chunk.size() == 0) return event::Ended(absl::OkStatus());
+    return event::Ended(absl::FailedPreconditionError("the response is complete"));
   }
-  net::Send send(*connection_.stream_, connection_.write_scope_);
-  if (!AddBody(send, chunk)) {
-    response_ = Response::kFailed;
-    aborted_ = true;
-    co_return absl::InvalidArgumentError("the response body does not have the length that its head says");
-  }
+  if (!AddBody(chunk)) return event::Ended(WrongLength());
   const bool last = chunk.end || (framing_ == http::BodyKind::kLength && response_remaining_ == 0);
-  absl::Status status;
-  if (send.bytes() > 0) status = co_await Flush(send);
-  if (status.ok() && last) response_ = Response::kComplete;
-  co_return status;
+  if (send_.bytes() > 0) return Flush(std::move(chunk), last);
+  if (last) response_ = Response::kComplete;
+  return event::Ended(absl::OkStatus());
 }
 
 }  // namespace portico::downstream

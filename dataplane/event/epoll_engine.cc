@@ -55,11 +55,11 @@ EpollEngine::~EpollEngine() {
   ::close(epoll_fd_);
 }
 
-EpollEngine::Socket& EpollEngine::SocketOf(int fd) {
+EpollEngine::Socket& EpollEngine::NewSocket(int fd) {
   PORTICO_CHECK(fd >= 0);
   const auto index = static_cast<size_t>(fd);
   if (index >= sockets_.size()) sockets_.resize(std::max(index + 1, sockets_.size() * 2));
-  if (sockets_[index] == nullptr) sockets_[index] = std::make_unique<Socket>();
+  sockets_[index] = std::make_unique<Socket>();
   return *sockets_[index];
 }
 
@@ -68,6 +68,7 @@ bool EpollEngine::Register(int fd, Socket& socket, Operation& op) {
   epoll_event event = {};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.u64 = static_cast<uint64_t>(fd);
+  ++system_calls_;
   if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0) {
     Finish(op, -errno);
     return false;
@@ -125,6 +126,7 @@ void EpollEngine::StartConnect(ConnectOperation& op) {
   PORTICO_CHECK(socket.writer == nullptr && !socket.registered);
   socket.writer = &op;
   // Registered only now: the kernel says of an unconnected socket that it hung up.
+  ++system_calls_;
   const int connected = ::connect(op.fd, reinterpret_cast<const sockaddr*>(&op.peer), op.peer_length);
   const int error = connected == 0 ? 0 : errno;
   if (error != 0 && error != EINPROGRESS && error != EINTR) {
@@ -165,6 +167,7 @@ void EpollEngine::Close(int fd) {
   PORTICO_CHECK(socket.reader == nullptr && socket.writer == nullptr && socket.watcher == nullptr);
   socket = Socket();
   // Leaves the epoll set by itself: our descriptors are never duplicated.
+  ++system_calls_;
   ::close(fd);
 }
 
@@ -173,10 +176,12 @@ void EpollEngine::Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wa
     ++polls_without_wait_;
     after_wait();
     Deliver();
+    Publish();
     return;
   }
   polls_without_wait_ = 0;
   const int timeout = ready_.empty() ? ToMilliseconds(timeout_nanos) : 0;
+  ++system_calls_;
   const int count = ::epoll_wait(epoll_fd_, events_.data(), static_cast<int>(events_.size()), timeout);
   PORTICO_CHECK(count >= 0 || errno == EINTR);
   after_wait();
@@ -184,6 +189,12 @@ void EpollEngine::Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wa
   // an event stale.
   for (int i = 0; i < count; ++i) OnEvent(events_[static_cast<size_t>(i)]);
   Deliver();
+  Publish();
+}
+
+void EpollEngine::Publish() {
+  Count(stats_.system_calls, std::exchange(system_calls_, 0));
+  Count(stats_.completions, std::exchange(completions_, 0));
 }
 
 void EpollEngine::OnEvent(const epoll_event& event) {
@@ -226,6 +237,7 @@ void EpollEngine::Deliver() {
     if (socket.reader == &op) socket.reader = nullptr;
     if (socket.writer == &op) socket.writer = nullptr;
     if (socket.watcher == &op) socket.watcher = nullptr;
+    ++completions_;
     OperationAccess::Complete(op, result);
   }
 }
@@ -240,6 +252,7 @@ std::optional<int32_t> EpollEngine::Try(Operation& op, Socket& socket) {
       return TryAccept(static_cast<AcceptOperation&>(op), socket);
     case Operation::Kind::kConnect: {
       int error = 0;
+      ++system_calls_;
       socklen_t length = sizeof(error);
       if (::getsockopt(FdOf(op), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
       return -error;
@@ -257,6 +270,7 @@ std::optional<int32_t> EpollEngine::TryReceive(ReceiveOperation& op, Socket& soc
   const size_t room = op.buffer.capacity() - start;
   ssize_t count;
   do {
+    ++system_calls_;
     count = ::recv(op.fd, op.buffer.data() + start, room, 0);
   } while (count < 0 && errno == EINTR);
   const int error = count < 0 ? errno : 0;
@@ -277,6 +291,7 @@ std::optional<int32_t> EpollEngine::TryReceive(ReceiveOperation& op, Socket& soc
 std::optional<int32_t> EpollEngine::TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket) {
   ssize_t count;
   do {
+    ++system_calls_;
     count = ::splice(op.fd, nullptr, op.pipe->write_end(), nullptr, op.size_hint, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   } while (count < 0 && errno == EINTR);
   if (count >= 0) {
@@ -297,6 +312,7 @@ std::optional<int32_t> EpollEngine::TrySend(SendOperation& op, Socket& socket) {
   if (left == 0) return TrySendFromPipe(op, socket);
   ssize_t count;
   do {
+    ++system_calls_;
     count = SendSlices(op);
   } while (count < 0 && errno == EINTR);
   if (count < 0) {
@@ -313,6 +329,7 @@ std::optional<int32_t> EpollEngine::TrySend(SendOperation& op, Socket& socket) {
 
 std::optional<int32_t> EpollEngine::TrySendFromPipe(SendOperation& op, Socket& socket) {
   while (op.pipe != nullptr && op.pipe->size() > 0) {
+    ++system_calls_;
     const ssize_t count = ::splice(op.pipe->read_end(), nullptr, op.fd, nullptr, op.pipe->size(),
                                    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (count > 0) {
@@ -332,6 +349,7 @@ std::optional<int32_t> EpollEngine::TrySendFromPipe(SendOperation& op, Socket& s
 
 std::optional<int32_t> EpollEngine::TryAccept(AcceptOperation& op, Socket& socket) {
   op.peer_length = sizeof(op.peer);
+  ++system_calls_;
   const int fd = ::accept4(op.fd, reinterpret_cast<sockaddr*>(&op.peer), &op.peer_length, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) return fd;
   if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -59,7 +59,12 @@ class EpollEngine final : public Engine {
     kDone = 2,     // In ready_, with its result.
   };
 
-  Socket& SocketOf(int fd);
+  Socket& SocketOf(int fd) {
+    const auto index = static_cast<size_t>(fd);
+    if (index < sockets_.size() && sockets_[index] != nullptr) return *sockets_[index];
+    return NewSocket(fd);
+  }
+  Socket& NewSocket(int fd);
   // False if the kernel refused; `op` then completes with the error.
   bool Register(int fd, Socket& socket, Operation& op);
   void MakeReady(Operation& op);
@@ -67,14 +72,15 @@ class EpollEngine final : public Engine {
   void Finish(Operation& op, int32_t result);
   void OnEvent(const epoll_event& event);
   void Deliver();
+  void Publish();
 
   // The result, or nothing if the operation must wait for a level.
-  static std::optional<int32_t> Try(Operation& op, Socket& socket);
-  static std::optional<int32_t> TryReceive(ReceiveOperation& op, Socket& socket);
-  static std::optional<int32_t> TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket);
-  static std::optional<int32_t> TrySend(SendOperation& op, Socket& socket);
-  static std::optional<int32_t> TrySendFromPipe(SendOperation& op, Socket& socket);
-  static std::optional<int32_t> TryAccept(AcceptOperation& op, Socket& socket);
+  std::optional<int32_t> Try(Operation& op, Socket& socket);
+  std::optional<int32_t> TryReceive(ReceiveOperation& op, Socket& socket);
+  std::optional<int32_t> TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket);
+  std::optional<int32_t> TrySend(SendOperation& op, Socket& socket);
+  std::optional<int32_t> TrySendFromPipe(SendOperation& op, Socket& socket);
+  std::optional<int32_t> TryAccept(AcceptOperation& op, Socket& socket);
 
   const int epoll_fd_;
   const int wake_fd_;
@@ -83,6 +89,9 @@ class EpollEngine final : public Engine {
   OperationList ready_;
   PipePool pipes_;
   int polls_without_wait_ = 0;
+  // What stats() is told of once in a turn.
+  uint64_t system_calls_ = 0;
+  uint64_t completions_ = 0;
 };
 
 }  // namespace portico::event

@@ -21,11 +21,19 @@ bool RunUntil(Loop& loop, Predicate done, int max_turns = 20'000, int64_t wait_n
   return done();
 }
 
+// Starts `task` without awaiting it: ask it whether it is done, and take its result.
+template <typename T>
+Task<T> Started(Task<T> task) {
+  if (task.has_source()) task = internal::Framed(std::move(task));
+  task.Start();
+  return task;
+}
+
 // Starts `task`, turns the loop until it has ended, and returns its result.
 // Aborts when it does not end.
 template <typename T>
 T RunTask(Loop& loop, Task<T> task) {
-  task.Start();
+  task = Started(std::move(task));
   PORTICO_CHECK(RunUntil(loop, [&task] { return task.done(); }));
   return task.Take();
 }

@@ -83,6 +83,22 @@ class Promise<void> final : public PromiseBase {
 
 }  // namespace internal
 
+// An operation whose state is part of an object, so that waiting for it needs no
+// frame: what a Task may stand for instead of a coroutine. Whoever awaits the task
+// calls Begin(), then, unless it said true, Suspend(), and at the end Take().
+template <typename T>
+class TaskSource {
+ public:
+  // Starts. True: there is nothing to wait for.
+  virtual bool Begin() = 0;
+  // Resumes `waiter` later, never inline.
+  virtual void Suspend(std::coroutine_handle<> waiter) = 0;
+  virtual T Take() = 0;
+
+ protected:
+  ~TaskSource() = default;
+};
+
 // The result of a coroutine, which runs when it is awaited:
 //
 //   Task<absl::Status> F(...);
@@ -107,12 +123,17 @@ class [[nodiscard]] Task {
 
   Task() = default;
   explicit Task(Handle handle) : handle_(handle) {}
+  // `source` outlives the task. Only to be awaited directly, or given to Both().
+  explicit Task(TaskSource<T>& source) : source_(&source) {}
   Task(Task&& other) noexcept
-      : handle_(std::exchange(other.handle_, {})), started_(std::exchange(other.started_, false)) {}
+      : handle_(std::exchange(other.handle_, {})),
+        source_(other.source_),
+        started_(std::exchange(other.started_, false)) {}
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
       Destroy();
       handle_ = std::exchange(other.handle_, {});
+      source_ = other.source_;
       started_ = std::exchange(other.started_, false);
     }
     return *this;
@@ -121,27 +142,34 @@ class [[nodiscard]] Task {
   Task& operator=(const Task&) = delete;
   ~Task() { Destroy(); }
 
-  explicit operator bool() const { return static_cast<bool>(handle_); }
+  explicit operator bool() const { return handle_ || source_ != nullptr; }
   bool done() const { return handle_ && handle_.done(); }
 
   class Awaiter {
    public:
     explicit Awaiter(Task& task) : task_(task) {}
     bool await_ready() {
+      if (task_.source_ != nullptr) return task_.source_->Begin();
       task_.Start();
       return task_.handle_.done();
     }
-    void await_suspend(std::coroutine_handle<> parent) noexcept {
+    void await_suspend(std::coroutine_handle<> parent) {
+      if (task_.source_ != nullptr) return task_.source_->Suspend(parent);
       task_.handle_.promise().continuation = parent;
     }
-    T await_resume() { return task_.Take(); }
+    T await_resume() {
+      if (task_.source_ != nullptr) return task_.source_->Take();
+      return task_.Take();
+    }
 
    private:
     Task& task_;
   };
   Awaiter operator co_await() && { return Awaiter(*this); }
 
-  // For the pieces that awaitables are made of; not for general use.
+  // For the pieces that awaitables are made of; not for general use, and for
+  // coroutines only.
+  bool has_source() const { return source_ != nullptr; }
   void Start() {
     PORTICO_CHECK(handle_ && !started_);
     started_ = true;
@@ -160,8 +188,15 @@ class [[nodiscard]] Task {
   }
 
   Handle handle_;
+  TaskSource<T>* source_ = nullptr;
   bool started_ = false;
 };
+
+// A task that has ended: how a function that need not wait says so.
+template <typename T>
+Task<T> Ended(T result) {
+  co_return result;
+}
 
 namespace internal {
 
@@ -185,6 +220,12 @@ Lifted<T> TakeLifted(Task<T>& task) {
   } else {
     return task.Take();
   }
+}
+
+// A coroutine, whatever `task` is.
+template <typename T>
+Task<T> Framed(Task<T> task) {
+  co_return co_await std::move(task);
 }
 
 template <typename A, typename B>
@@ -222,6 +263,8 @@ class BothAwaiter {
 // returned. To end one when the other fails, share a CancelScope.
 template <typename A, typename B>
 Task<std::pair<internal::Lifted<A>, internal::Lifted<B>>> Both(Task<A> a, Task<B> b) {
+  if (a.has_source()) a = internal::Framed(std::move(a));
+  if (b.has_source()) b = internal::Framed(std::move(b));
   internal::BothAwaiter<A, B> both(a, b);
   co_await both;
   internal::Lifted<A> first = internal::TakeLifted(a);

@@ -19,10 +19,6 @@ int64_t TickAtOrAfter(base::MonotonicNanos when) {
 
 }  // namespace
 
-Timer::~Timer() {
-  if (armed()) wheel_->Disarm(*this);
-}
-
 TimerWheel::TimerWheel() = default;
 
 TimerWheel::~TimerWheel() { PORTICO_CHECK(armed_ == 0); }
@@ -43,14 +39,6 @@ void TimerWheel::Arm(Timer& timer, base::MonotonicNanos deadline) {
   }
 }
 
-void TimerWheel::Disarm(Timer& timer) {
-  if (!timer.armed()) return;
-  PORTICO_CHECK(timer.wheel_ == this);
-  Unlink(timer);
-  timer.wheel_ = nullptr;
-  --armed_;
-}
-
 void TimerWheel::Insert(Timer& timer) {
   const int64_t tick = TickAtOrAfter(timer.deadline_);
   if (tick <= current_tick_) {
@@ -58,40 +46,18 @@ void TimerWheel::Insert(Timer& timer) {
     return;
   }
   // The lowest level whose 64 slots reach as far as the deadline.
-  for (int level = 0; level < kLevels; ++level) {
-    const int shift = level * kSlotBits;
-    const int64_t distance = (tick >> shift) - (current_tick_ >> shift);
-    if (distance < kSlots || level == kLevels - 1) {
-      const int64_t slot = (current_tick_ >> shift) + std::min<int64_t>(distance, kSlots - 1);
-      Link(timer, static_cast<uint16_t>(level * kSlots + (slot & (kSlots - 1))));
-      return;
-    }
+  int level = (std::bit_width(static_cast<uint64_t>(tick - current_tick_) | 1) - 1) / kSlotBits;
+  if (level >= kLevels) level = kLevels - 1;
+  int shift = level * kSlotBits;
+  int64_t distance = (tick >> shift) - (current_tick_ >> shift);
+  // The current slot may be nearly over, so that one more is needed.
+  if (distance >= kSlots && level < kLevels - 1) {
+    ++level;
+    shift += kSlotBits;
+    distance = (tick >> shift) - (current_tick_ >> shift);
   }
-}
-
-void TimerWheel::Link(Timer& timer, uint16_t slot) {
-  Timer*& head = heads_[slot];
-  timer.slot_ = slot;
-  timer.previous_ = nullptr;
-  timer.next_ = head;
-  if (head != nullptr) head->previous_ = &timer;
-  head = &timer;
-  if (slot < kDue) occupied_[slot / kSlots] |= uint64_t{1} << (slot % kSlots);
-}
-
-void TimerWheel::Unlink(Timer& timer) {
-  if (timer.next_ != nullptr) timer.next_->previous_ = timer.previous_;
-  if (timer.previous_ != nullptr) {
-    timer.previous_->next_ = timer.next_;
-  } else {
-    const uint16_t slot = timer.slot_;
-    heads_[slot] = timer.next_;
-    if (timer.next_ == nullptr && slot < kDue) {
-      occupied_[slot / kSlots] &= ~(uint64_t{1} << (slot % kSlots));
-    }
-  }
-  timer.next_ = nullptr;
-  timer.previous_ = nullptr;
+  const int64_t slot = (current_tick_ >> shift) + std::min<int64_t>(distance, kSlots - 1);
+  Link(timer, static_cast<uint16_t>(level * kSlots + (slot & (kSlots - 1))));
 }
 
 void TimerWheel::MoveAll(uint16_t from, uint16_t to) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "dataplane/base/check.h"
 #include "dataplane/base/clock.h"
 
 namespace portico::event {
@@ -16,11 +17,13 @@ class Timer {
  public:
   using Callback = void (*)(Timer& timer);
   Timer() = default;
-  ~Timer();
+  inline ~Timer();
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
   bool armed() const { return wheel_ != nullptr; }
+  // Of the last arming.
+  base::MonotonicNanos deadline() const { return deadline_; }
 
   // Set before arming. Called once from the loop; the timer is then disarmed and
   // may be armed again or destroyed.
@@ -47,7 +50,13 @@ class TimerWheel {
 
   // Arms, or moves an armed timer. A deadline in the past fires in the next turn.
   void Arm(Timer& timer, base::MonotonicNanos deadline);
-  void Disarm(Timer& timer);
+  void Disarm(Timer& timer) {
+    if (!timer.armed()) return;
+    PORTICO_CHECK(timer.wheel_ == this);
+    Unlink(timer);
+    timer.wheel_ = nullptr;
+    --armed_;
+  }
 
   // Fires everything due.
   void Advance(base::MonotonicNanos now);
@@ -69,8 +78,29 @@ class TimerWheel {
   static constexpr uint16_t kFiring = kDue + 2;
 
   void Insert(Timer& timer);
-  void Link(Timer& timer, uint16_t slot);
-  void Unlink(Timer& timer);
+  void Link(Timer& timer, uint16_t slot) {
+    Timer*& head = heads_[slot];
+    timer.slot_ = slot;
+    timer.previous_ = nullptr;
+    timer.next_ = head;
+    if (head != nullptr) head->previous_ = &timer;
+    head = &timer;
+    if (slot < kDue) occupied_[slot / kSlots] |= uint64_t{1} << (slot % kSlots);
+  }
+  void Unlink(Timer& timer) {
+    if (timer.next_ != nullptr) timer.next_->previous_ = timer.previous_;
+    if (timer.previous_ != nullptr) {
+      timer.previous_->next_ = timer.next_;
+    } else {
+      const uint16_t slot = timer.slot_;
+      heads_[slot] = timer.next_;
+      if (timer.next_ == nullptr && slot < kDue) {
+        occupied_[slot / kSlots] &= ~(uint64_t{1} << (slot % kSlots));
+      }
+    }
+    timer.next_ = nullptr;
+    timer.previous_ = nullptr;
+  }
   void MoveAll(uint16_t from, uint16_t to);
   void Cascade();
   void Fire();
@@ -83,6 +113,10 @@ class TimerWheel {
   base::MonotonicNanos last_advance_ = -1;
   size_t armed_ = 0;
 };
+
+inline Timer::~Timer() {
+  if (armed()) wheel_->Disarm(*this);
+}
 
 }  // namespace portico::event
 

@@ -19,7 +19,7 @@ namespace portico::net {
 // Completion-based, like event::Engine: at most one receive, one send and one
 // hang-up watch pending at a time. Implementations set `fd` of the operations.
 // Owned by one worker. Destroy only when nothing is pending.
-class ByteStream {
+class ByteStream : public event::Progress {
  public:
   virtual ~ByteStream() = default;
   virtual void StartReceive(event::ReceiveOperation& op) = 0;
@@ -36,9 +36,8 @@ class ByteStream {
   // Where pipes for its operations come from; nullptr if its bytes must pass through
   // this process: encrypted ones, or with an engine that moves none.
   virtual event::PipePool* pipes() const { return nullptr; }
-  // A figure that grows whenever the peer takes bytes, for deadlines of sends that take
-  // long; 0 where that is not known. Asks the kernel.
-  virtual uint64_t acknowledged() const { return 0; }
+  // Of sending: grows whenever the peer takes bytes. Asks the kernel.
+  uint64_t made() const override { return 0; }
 };
 
 // Takes ownership of a connected, non-blocking socket; closes it in the destructor.

@@ -8,6 +8,7 @@
 
 #include "dataplane/base/buffer.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/event/pipe.h"
 
 namespace portico::net {
 
@@ -24,6 +25,17 @@ class ReceiveSize {
   size_t Next(const base::BufferPool& pool, uint64_t remaining, base::MonotonicNanos now) {
     if (received_at_ != 0 && now - received_at_ > kSlow) size_ = base::BufferPool::kSmall;
     asked_ = pool.Grant(size_);
+    if (remaining != 0) asked_ = static_cast<size_t>(std::min<uint64_t>(asked_, remaining));
+    return asked_;
+  }
+
+  // The same into a pipe, which holds nothing of the pool: only after Next(), and while
+  // WorthAPipe(). Small pieces are cheaper to copy than to move.
+  bool WorthAPipe(uint64_t remaining) const {
+    return size_ >= base::BufferPool::kLarge && (remaining == 0 || remaining >= base::BufferPool::kLarge);
+  }
+  size_t NextInPipe(uint64_t remaining) {
+    asked_ = event::PipePool::kPipeBytes;
     if (remaining != 0) asked_ = static_cast<size_t>(std::min<uint64_t>(asked_, remaining));
     return asked_;
   }

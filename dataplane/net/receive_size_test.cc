@@ -48,6 +48,24 @@ TEST(ReceiveSizeTest, ASlowTakerGetsSmallPieces) {
   EXPECT_EQ(size.Next(pool, 0, 3 + ReceiveSize::kSlow), 2 * BufferPool::kSmall);
 }
 
+TEST(ReceiveSizeTest, PipesAreForBodiesThatComeFast) {
+  BufferPool pool;
+  ReceiveSize size;
+  EXPECT_TRUE(size.WorthAPipe(0));
+  EXPECT_TRUE(size.WorthAPipe(BufferPool::kLarge));
+  EXPECT_FALSE(size.WorthAPipe(BufferPool::kLarge - 1));
+  EXPECT_EQ(size.NextInPipe(0), event::PipePool::kPipeBytes);
+  EXPECT_EQ(size.NextInPipe(100'000), 100'000u);
+  size.Received(1000, 1);
+  EXPECT_FALSE(size.WorthAPipe(0));
+  // Fast again.
+  EXPECT_EQ(size.Next(pool, 0, 1), 2 * BufferPool::kSmall);
+  size.Received(2 * BufferPool::kSmall, 1);
+  EXPECT_TRUE(size.WorthAPipe(0));
+  EXPECT_EQ(size.Next(pool, 0, 2 + ReceiveSize::kSlow), BufferPool::kSmall);
+  EXPECT_FALSE(size.WorthAPipe(0));
+}
+
 TEST(ReceiveSizeTest, ThePoolHasTheLastWord) {
   BufferPool pool;
   std::vector<base::Buffer> out;

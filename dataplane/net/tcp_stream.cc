@@ -57,7 +57,7 @@ class TcpStream final : public ByteStream {
     return *local_;
   }
   event::PipePool* pipes() const override { return engine_.pipes(); }
-  uint64_t acknowledged() const override {
+  uint64_t made() const override {
     tcp_info info = {};
     socklen_t length = sizeof(info);
     if (::getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;

@@ -200,6 +200,9 @@ void MetricsCollector::CollectTotals(Families& out) const {
   out.push_back(
       OneGauge("portico_downstream_connections_active", "Open connections from clients",
                active(&W::downstream_connections_total, &W::downstream_connections_closed_total)));
+  counter("portico_connections_handed_over_total",
+          "Connections that the accepting worker gave to one with fewer",
+          &W::connections_handed_over_total);
   auto live = GaugeFamily("portico_worker_connections_active",
                           "Open connections from clients, by worker");
   for (size_t i = 0; i < workers_.size(); ++i) {

@@ -61,6 +61,8 @@ class WorkerMetrics {
   void ProtocolError(std::string_view reason);
 
   Counter downstream_connections_total, downstream_connections_closed_total;
+  // Accepted here and given to a worker with fewer connections.
+  Counter connections_handed_over_total;
   Counter upstream_connections_total, upstream_connections_closed_total,
       upstream_connect_failures_total;
   Counter requests_active_started, requests_active_finished;

@@ -23,6 +23,9 @@ struct Attempt {
   upstream::Acquired acquired;
   // Set when no response was begun.
   std::optional<LocalReply> reply;
+  // The request's head was given to the upstream's stream, as was its body as far as
+  // upload_done says.
+  bool request_sent = false;
   // The request was provably not sent, or processing it twice is harmless.
   bool may_retry = false;
   // The response is complete, or broken: the rest of the request body is moot.
@@ -91,6 +94,8 @@ void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstr
 // taken.
 Task<void> RelayResponseBody(Attempt& attempt) {
   Exchange& x = attempt.x;
+  // No policy looks at bodies: from here on their bytes need not be seen.
+  if (x.stream.TakesPipes()) attempt.upstream_stream().UsePipes();
   while (true) {
     absl::StatusOr<BodyChunk> piece = co_await attempt.upstream_stream().ReadBody();
     if (!piece.ok()) {
@@ -107,28 +112,53 @@ Task<void> RelayResponseBody(Attempt& attempt) {
   }
 }
 
-// Response head and body.
+// The request was sent, or not. False: there is nothing more to do.
+bool EndSendHead(Attempt& attempt, const absl::Status& sent, bool more_to_upload) {
+  // After another failure to send there may be a response that says why.
+  if (!sent.ok() && (attempt.x.stream.scope().requested() || attempt.upstream_stream().unprocessed())) {
+    FailBeforeResponse(attempt, sent);
+    return false;
+  }
+  attempt.request_sent = true;
+  attempt.upload_done = !more_to_upload;
+  return true;
+}
+
+// The response head is there. False: another try is made instead.
+bool TakeResponseHead(Attempt& attempt, http::ResponseHead& head) {
+  Exchange& x = attempt.x;
+  x.upstream_duration = x.loop().now() - x.sent_upstream;
+  attempt.cluster.Report(attempt.acquired.lease.host(), head.status < 500);
+  if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
+    attempt.may_retry = TakeRetry(x);
+    if (attempt.may_retry) return false;
+  }
+  RunResponsePolicies(*x.policy, head);
+  if (head.headers.Find(http::HeaderId::kXRequestId) == nullptr) {
+    head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
+  }
+  return true;
+}
+
+// Response head and body; before them the request, if it has no body. One frame for
+// all of it: this is what most exchanges do.
 Task<void> Download(Attempt& attempt) {
   Exchange& x = attempt.x;
   http::ClientStream& from = attempt.upstream_stream();
+  if (!attempt.request_sent) {
+    x.sent_upstream = x.loop().now();
+    BodyChunk nothing;
+    nothing.end = true;
+    const absl::Status sent = co_await from.SendHead(x.request(), std::move(nothing));
+    if (!EndSendHead(attempt, sent, /*more_to_upload=*/false)) co_return;
+  }
   absl::StatusOr<http::ResponseHead*> received = co_await from.ReadHead();
   if (!received.ok()) {
     FailBeforeResponse(attempt, received.status());
     co_return;
   }
   http::ResponseHead& head = **received;
-  x.upstream_duration = x.loop().now() - x.sent_upstream;
-  attempt.cluster.Report(attempt.acquired.lease.host(), head.status < 500);
-  if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
-    attempt.may_retry = true;
-    if (TakeRetry(x)) co_return;
-    attempt.may_retry = false;
-  }
-
-  RunResponsePolicies(*x.policy, head);
-  if (head.headers.Find(http::HeaderId::kXRequestId) == nullptr) {
-    head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
-  }
+  if (!TakeResponseHead(attempt, head)) co_return;
   BodyChunk first;
   if (head.body == http::BodyKind::kNone) {
     first.end = true;
@@ -162,6 +192,7 @@ Task<void> DownloadBesideUpload(Attempt& attempt) {
 
 Task<void> Upload(Attempt& attempt) {
   Exchange& x = attempt.x;
+  if (attempt.upstream_stream().TakesPipes()) x.stream.UsePipes();
   bool end = false;
   while (!end) {
     absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
@@ -178,16 +209,14 @@ Task<void> Upload(Attempt& attempt) {
   attempt.upload_done = true;
 }
 
-// Request and response over the acquired connection.
-Task<void> RunAttempt(Attempt& attempt) {
+// A request with a body, and its response, over the acquired connection.
+Task<void> UploadAndDownload(Attempt& attempt) {
   Exchange& x = attempt.x;
   const http::RequestHead& request = x.request();
   x.sent_upstream = x.loop().now();
   BodyChunk first;
-  const bool has_body = HasBody(request);
-  first.end = !has_body;
-  bool upload = has_body;
-  if (has_body && !request.expect_continue && x.stream.BodyBuffered()) {
+  bool upload = true;
+  if (!request.expect_continue && x.stream.BodyBuffered()) {
     absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
     if (!piece.ok()) {
       if (!x.stream.scope().requested()) x.stream.scope().Request(piece.status());
@@ -198,12 +227,7 @@ Task<void> RunAttempt(Attempt& attempt) {
     upload = !first.end;
   }
   const absl::Status sent = co_await attempt.upstream_stream().SendHead(request, std::move(first));
-  if (!sent.ok() && (x.stream.scope().requested() || attempt.upstream_stream().unprocessed())) {
-    FailBeforeResponse(attempt, sent);
-    co_return;
-  }
-  attempt.upload_done = !upload;
-  // After another failure to send there may be a response that says why.
+  if (!EndSendHead(attempt, sent, upload)) co_return;
   if (upload && sent.ok()) {
     co_await event::Both(Upload(attempt), DownloadBesideUpload(attempt));
   } else {
@@ -211,9 +235,8 @@ Task<void> RunAttempt(Attempt& attempt) {
   }
 }
 
-}  // namespace
-
-Task<std::optional<LocalReply>> Forward(Exchange& x) {
+// The upstream of this request: one of the route's, by weight.
+upstream::Cluster& ChooseCluster(Exchange& x) {
   const snapshot::RouteEntry& route = *x.route;
   size_t target = 0;
   if (route.targets.size() > 1) {
@@ -222,9 +245,25 @@ Task<std::optional<LocalReply>> Forward(Exchange& x) {
   }
   x.upstream = route.targets[target].upstream.get();
   x.policy->upstream = x.upstream->name;
-  upstream::Cluster& cluster =
-      x.worker.clusters.Get(route.targets[target].upstream, x.pinned->snapshot->revision);
+  return x.worker.clusters.Get(route.targets[target].upstream, x.pinned->snapshot->revision);
+}
 
+// Notes what was asked for a connection; false if there is none.
+bool EndAcquire(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  const upstream::Acquired& acquired = attempt.acquired;
+  if (acquired.host != nullptr) x.endpoint = x.arena().Copy(acquired.host->address_text);
+  if (acquired.error == AcquireError::kNone) return true;
+  attempt.reply = ReplyForAcquire(acquired, x.stream.scope().reason(), x.arena());
+  attempt.may_retry = acquired.error == AcquireError::kConnectFailed ||
+                      acquired.error == AcquireError::kConnectTimeout;
+  return false;
+}
+
+}  // namespace
+
+Task<std::optional<LocalReply>> Forward(Exchange& x) {
+  upstream::Cluster& cluster = ChooseCluster(x);
   const upstream::Host* avoid = nullptr;
   while (true) {
     ++x.attempts;
@@ -234,17 +273,13 @@ Task<std::optional<LocalReply>> Forward(Exchange& x) {
       attempt.acquired =
           co_await cluster.AcquireSlow(x.stream.scope(), x.arena(), attempt.acquired.host);
     }
-    const AcquireError error = attempt.acquired.error;
-    if (attempt.acquired.host != nullptr) {
-      avoid = attempt.acquired.host;
-      x.endpoint = x.arena().Copy(attempt.acquired.host->address_text);
-    }
-    if (error != AcquireError::kNone) {
-      attempt.reply = ReplyForAcquire(attempt.acquired, x.stream.scope().reason(), x.arena());
-      attempt.may_retry =
-          error == AcquireError::kConnectFailed || error == AcquireError::kConnectTimeout;
-    } else {
-      co_await RunAttempt(attempt);
+    if (attempt.acquired.host != nullptr) avoid = attempt.acquired.host;
+    if (EndAcquire(attempt)) {
+      if (HasBody(x.request())) {
+        co_await UploadAndDownload(attempt);
+      } else {
+        co_await Download(attempt);
+      }
     }
     if (x.attempts > 1) x.worker.retries.Return();
     // A retriable response took its retry already.

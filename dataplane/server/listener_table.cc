@@ -65,7 +65,9 @@ v1::Violation BindViolation(const std::string& name, const net::SocketAddress& a
 }  // namespace
 
 ListenerTable::ListenerTable(size_t workers, std::map<std::string, net::SocketAddress> overrides)
-    : workers_(workers), overrides_(std::move(overrides)) {}
+    : workers_(workers),
+      loads_(std::make_shared<downstream::WorkerLoads>(workers)),
+      overrides_(std::move(overrides)) {}
 
 uint32_t ListenerTable::IdFor(const std::string& name) {
   return ids_.try_emplace(name, static_cast<uint32_t>(ids_.size())).first->second;
@@ -97,6 +99,7 @@ bool ListenerTable::Prepare(const snapshot::Snapshot& snapshot, ListenerPlan& pl
       absl::Status status = HoldsPort(wanted.port) ? absl::OkStatus() : CheckFree(wanted);
       if (status.ok()) status = BindAll(wanted, workers_, listener);
       if (!status.ok()) violations.push_back(BindViolation(entry->name, wanted, status));
+      listener.group = std::make_shared<downstream::AcceptGroup>(loads_);
     }
     plan.listeners.push_back(std::move(listener));
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/portico/v1/resource.pb.h"
+#include "dataplane/downstream/accept_group.h"
 #include "dataplane/net/address.h"
 #include "dataplane/snapshot/snapshot.h"
 
@@ -25,6 +26,8 @@ struct ListenerPlan {
     // One for each worker if the listener is new or has moved; else empty: workers
     // go on with the sockets they have.
     std::vector<int> sockets;
+    // The workers' acceptors of these sockets; nullptr without sockets.
+    std::shared_ptr<downstream::AcceptGroup> group;
     net::SocketAddress bound;
   };
   std::vector<Listener> listeners;
@@ -63,6 +66,7 @@ class ListenerTable {
   bool HoldsPort(uint16_t port) const;
 
   const size_t workers_;
+  const std::shared_ptr<downstream::WorkerLoads> loads_;
   const std::map<std::string, net::SocketAddress> overrides_;
   std::map<std::string, uint32_t> ids_;
   std::map<std::string, Bound> bound_;  // In force.

@@ -23,6 +23,7 @@
 #include "dataplane/observe/process_metrics.h"
 #include "dataplane/observe/proxy_status.h"
 #include "dataplane/server/admin.h"
+#include "dataplane/server/engine_metrics.h"
 #include "dataplane/server/files.h"
 #include "dataplane/server/server.h"
 
@@ -71,6 +72,7 @@ class RunningProcess final : public Process, private AdminHooks {
                  .max_connections = settings_.max_connections,
                  .drain_grace_nanos = settings_.drain_grace_nanos,
                  .drain_timeout_nanos = settings_.drain_timeout_nanos,
+                 .io_engine = settings_.io_engine,
                  .listener_addresses = settings_.listener_addresses},
                 clock_, status_, ids_, *access_log_,
                 filters::MakePolicyBuilders(
@@ -89,6 +91,7 @@ class RunningProcess final : public Process, private AdminHooks {
     server_.OnListenersChanged([this](const auto& addresses) { WriteAddresses(addresses); });
     if (absl::Status status = server_.Start(); !status.ok()) return status;
     if (absl::Status status = StartAdmin(); !status.ok()) return status;
+    LogEngineChoice(server_.engine_choice());
     WriteAddresses({});
     if (client_ == nullptr) return ServeFile();
     ServeCache();
@@ -142,7 +145,9 @@ class RunningProcess final : public Process, private AdminHooks {
     options.worker_objects = [this] { return server_.CountObjects(); };
     collector_ = std::make_shared<observe::MetricsCollector>(ids_, server_.worker_metrics(),
                                                              status_, clock_, std::move(options));
-    auto admin = AdminServer::Start(settings_.admin_address, *this, {collector_});
+    auto engines =
+        std::make_shared<EngineCollector>(server_.engine_choice(), server_.engine_stats());
+    auto admin = AdminServer::Start(settings_.admin_address, *this, {collector_, std::move(engines)});
     if (!admin.ok()) return admin.status();
     admin_ = *std::move(admin);
     return absl::OkStatus();

@@ -51,24 +51,38 @@ Server::~Server() {
 }
 
 absl::Status Server::Start() {
-  const uint32_t share =
-      options_.max_connections == 0
-          ? 0
-          : (options_.max_connections + options_.workers - 1) / options_.workers;
+  auto engines = event::CreateEngines(options_.io_engine, options_.workers);
+  if (!engines.ok()) {
+    const std::string engine_name(event::EngineKindName(options_.io_engine));
+    return absl::Status(engines.status().code(),
+                        absl::StrCat("--io-engine=", engine_name, ": ",
+                                     engines.status().message()));
+  }
+  engine_choice_.name = event::EngineKindName(engines->kind);
+  if (engines->refusal.has_value()) {
+    engine_choice_.fallback_reason = engines->refusal->reason;
+    engine_choice_.fallback_message = engines->refusal->message;
+  }
   for (uint32_t i = 0; i < options_.workers; ++i) {
-    auto worker = Worker::Create({.index = i,
-                                  .max_connections = share,
-                                  .clock = clock_,
-                                  .limits = limits_,
-                                  .access_log = access_log_,
-                                  .policy_states = builder_.MakeWorkerStates()});
-    if (!worker.ok()) return worker.status();
-    workers_.push_back(*std::move(worker));
+    workers_.push_back(
+        std::make_unique<Worker>(WorkerOptions{.index = i,
+                                               .max_connections = options_.max_connections,
+                                               .clock = clock_,
+                                               .limits = limits_,
+                                               .access_log = access_log_,
+                                               .policy_states = builder_.MakeWorkerStates()},
+                                 std::move(engines->engines[i])));
   }
   for (auto& worker : workers_) worker->Start();
   configuration_ = std::thread([this] { RunConfiguration(); });
   drain_ = std::thread([this] { RunDrain(); });
   return absl::OkStatus();
+}
+
+std::vector<const event::EngineStats*> Server::engine_stats() const {
+  std::vector<const event::EngineStats*> stats;
+  for (const auto& worker : workers_) stats.push_back(&worker->engine_stats());
+  return stats;
 }
 
 std::vector<std::shared_ptr<const observe::WorkerMetrics>> Server::worker_metrics() const {

@@ -20,11 +20,14 @@
 #include "api/resource/resource.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/discovery/revision_sink.h"
+#include "dataplane/event/engine.h"
+#include "dataplane/event/engine_factory.h"
 #include "dataplane/net/address.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/metric_ids.h"
 #include "dataplane/observe/metrics_collector.h"
 #include "dataplane/observe/proxy_status.h"
+#include "dataplane/server/engine_metrics.h"
 #include "dataplane/server/listener_table.h"
 #include "dataplane/server/worker.h"
 #include "dataplane/snapshot/snapshot.h"
@@ -39,6 +42,7 @@ struct ServerOptions {
   int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
   // Time for open exchanges after that; then they are cut.
   int64_t drain_timeout_nanos = 30 * base::kNanosPerSecond;
+  event::EngineKind io_engine = event::EngineKind::kAuto;
   std::map<std::string, net::SocketAddress> listener_addresses;
 };
 
@@ -54,7 +58,8 @@ class Server final : public discovery_client::RevisionSink {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Starts the workers and the configuration thread.
+  // Starts the workers and the configuration thread. Errors: FailedPrecondition when
+  // the event engine asked for is not possible, and what to do.
   absl::Status Start();
 
   // Makes a complete set of resources live on all workers, or leaves everything as
@@ -78,6 +83,10 @@ class Server final : public discovery_client::RevisionSink {
   void WaitUntilDrained();
 
   std::vector<std::shared_ptr<const observe::WorkerMetrics>> worker_metrics() const;
+  // After Start().
+  const EngineChoice& engine_choice() const { return engine_choice_; }
+  // Of every worker; valid as long as the server.
+  std::vector<const event::EngineStats*> engine_stats() const;
   // What the workers hold now. Asks each of them and waits for the answers: a quarter
   // of a second at most; a worker that is busy for longer, or has ended, counts as
   // holding nothing.
@@ -110,6 +119,7 @@ class Server final : public discovery_client::RevisionSink {
   std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)>
       on_listeners_changed_;
 
+  EngineChoice engine_choice_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::thread configuration_;
   std::thread drain_;

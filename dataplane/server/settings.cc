@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 
@@ -101,6 +102,13 @@ absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
     pairs[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
   return pairs;
+}
+
+absl::StatusOr<event::EngineKind> ParseIoEngine(const std::string& name) {
+  const std::optional<event::EngineKind> kind = event::ParseEngineKind(name);
+  if (kind.has_value()) return *kind;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--io-engine=", name, ": must be auto, uring or epoll"));
 }
 
 absl::StatusOr<std::map<std::string, net::SocketAddress>> ParseListenerAddresses(

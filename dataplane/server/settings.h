@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/event/engine_factory.h"
 #include "dataplane/net/address.h"
 
 namespace portico::server {
@@ -37,6 +38,7 @@ struct Settings {
   std::string address_file;
   int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
   int64_t drain_timeout_nanos = 30 * base::kNanosPerSecond;
+  event::EngineKind io_engine = event::EngineKind::kAuto;
 };
 
 // Whether the settings make sense together. Errors: InvalidArgument: one line that
@@ -46,6 +48,9 @@ absl::Status CheckSettings(const Settings& settings);
 // "NAME=VALUE" entries of a flag. Errors: InvalidArgument naming the flag.
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
     const char* flag, const std::vector<std::string>& entries);
+
+// "auto", "uring" or "epoll" of --io-engine. Errors: InvalidArgument naming the flag.
+absl::StatusOr<event::EngineKind> ParseIoEngine(const std::string& name);
 
 // "NAME=ADDRESS:PORT" entries of --listener-address.
 absl::StatusOr<std::map<std::string, net::SocketAddress>> ParseListenerAddresses(

@@ -10,6 +10,18 @@
 namespace portico::server {
 namespace {
 
+TEST(IoEngineTest, Names) {
+  EXPECT_EQ(*ParseIoEngine("auto"), event::EngineKind::kAuto);
+  EXPECT_EQ(*ParseIoEngine("uring"), event::EngineKind::kUring);
+  EXPECT_EQ(*ParseIoEngine("epoll"), event::EngineKind::kEpoll);
+  for (const char* wrong : {"", "io_uring", "Uring", "select"}) {
+    const auto kind = ParseIoEngine(wrong);
+    ASSERT_FALSE(kind.ok());
+    EXPECT_EQ(kind.status().message(),
+              std::string("--io-engine=") + wrong + ": must be auto, uring or epoll");
+  }
+}
+
 class SettingsTest : public testing::Test {
  protected:
   SettingsTest() : file_(testing::TempDir() + "settings_test.file") {

@@ -41,13 +41,6 @@ downstream::ConnectionOptions OptionsFor(const snapshot::ListenerEntry& entry,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(WorkerOptions options) {
-  absl::StatusOr<std::unique_ptr<event::Engine>> engine = event::CreateEpollEngine();
-  if (!engine.ok()) return engine.status();
-  // owned: the constructor is private.
-  return std::unique_ptr<Worker>(new Worker(std::move(options), *std::move(engine)));
-}
-
 Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
     : index_(options.index),
       max_connections_(options.max_connections),
@@ -76,15 +69,7 @@ void Worker::Start() {
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), absl::StrCat("worker-", index_).c_str());
     loop_.Run();
-    // Nothing is open any more: what is still held now is held for ever. A worker that
-    // never had a revision has served nobody and has nothing to say.
-    if (context_.active != nullptr) {
-      const observe::WorkerObjects left = Objects();
-      base::Log(base::Severity::kInfo, "server",
-                absl::StrCat("worker ", index_, " ended, left over: ",
-                             left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
-                             " coroutine frames, ", left.timers, " timers"));
-    }
+    LogLeftOver();
     ended_.store(true, std::memory_order_release);
   });
 }
@@ -102,6 +87,17 @@ observe::WorkerObjects Worker::Objects() {
           .idle_buffer_bytes = downstream.idle_bytes() + upstream.idle_bytes(),
           .frames = static_cast<uint64_t>(event::LiveFrames()),
           .timers = loop_.timers().armed()};
+}
+
+void Worker::LogLeftOver() {
+  // Not after a start that failed.
+  if (context_.active == nullptr) return;
+  // Nothing is open any more: what is still held now is held for ever.
+  const observe::WorkerObjects left = Objects();
+  base::Log(base::Severity::kInfo, "server",
+            absl::StrCat("worker ", index_, " ended, left over: ",
+                         left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
+                         " coroutine frames, ", left.timers, " timers"));
 }
 
 void Worker::CountObjects(std::function<void(const observe::WorkerObjects&)> done) {
@@ -145,6 +141,8 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   acceptor.listener_name = listener.entry->name;
   acceptor.connection = options;
   acceptor.max_connections = max_connections_;
+  acceptor.group = listener.group;
+  acceptor.worker = index_;
   downstream::ConnectionObserver& observer = *this;
   listening_.push_back({std::make_unique<downstream::Acceptor>(loop_, listener.sockets[index_],
                                                                std::move(acceptor), proxy_, observer),

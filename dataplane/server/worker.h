@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/downstream/acceptor.h"
 #include "dataplane/downstream/connection.h"
+#include "dataplane/event/engine.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/observe/access_log.h"
@@ -40,7 +40,7 @@ struct Revision {
 // What a worker is made of. What is referred to outlives it.
 struct WorkerOptions {
   uint32_t index = 0;
-  // Connections open at once on each listener of this worker; 0: no limit.
+  // Connections open at once on each listener, all workers together; 0: no limit.
   uint32_t max_connections = 0;
   const base::Clock& clock;
   upstream::LimitRegistry& limits;
@@ -52,8 +52,7 @@ struct WorkerOptions {
 // are thread-safe but for Start() and Join().
 class Worker final : private downstream::ConnectionObserver {
  public:
-  // Errors: ResourceExhausted when the kernel gives no descriptor.
-  static absl::StatusOr<std::unique_ptr<Worker>> Create(WorkerOptions options);
+  Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine);
   // After Join(), or never started.
   ~Worker() override;
   Worker(const Worker&) = delete;
@@ -76,6 +75,7 @@ class Worker final : private downstream::ConnectionObserver {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
   std::shared_ptr<const observe::WorkerMetrics> metrics() const { return metrics_; }
+  const event::EngineStats& engine_stats() { return loop_.engine().stats(); }
 
  private:
   struct Listening {
@@ -83,8 +83,8 @@ class Worker final : private downstream::ConnectionObserver {
     uint32_t id = 0;
   };
 
-  Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine);
   observe::WorkerObjects Objects();
+  void LogLeftOver();
   void Apply(const std::shared_ptr<const Revision>& revision);
   void Listen(const ListenerPlan::Listener& listener);
   void Retire(uint32_t id, bool drain);
@@ -94,6 +94,7 @@ class Worker final : private downstream::ConnectionObserver {
 
   void OnConnectionOpened() override { metrics_->downstream_connections_total.Add(); }
   void OnConnectionClosed() override { metrics_->downstream_connections_closed_total.Add(); }
+  void OnConnectionHandedOver() override { metrics_->connections_handed_over_total.Add(); }
   void OnProtocolError(std::string_view reason) override { metrics_->ProtocolError(reason); }
   void OnConnectionRefused(std::string_view reason) override { metrics_->ProtocolError(reason); }
 

@@ -195,8 +195,7 @@ TEST_F(ClientTest, ResponsesInEverySplit) {
     ASSERT_TRUE(SendHead(Request()).ok());
     PeerSends(std::string_view(response).substr(0, split));
     // The second part arrives while the first is read.
-    event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
-    read.Start();
+    event::Task<absl::StatusOr<http::ResponseHead*>> read = event::Started(stream_->ReadHead());
     Turn(2);
     PeerSends(std::string_view(response).substr(split));
     ASSERT_TRUE(Until([&] { return read.done(); }));
@@ -336,8 +335,7 @@ TEST_F(ClientTest, BadResponses) {
   for (const auto& c : cases) {
     Begin();
     ASSERT_TRUE(SendHead(Request()).ok());
-    event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
-    read.Start();
+    event::Task<absl::StatusOr<http::ResponseHead*>> read = event::Started(stream_->ReadHead());
     PeerSends(c.response);
     if (c.code == absl::StatusCode::kUnavailable) peer_->ShutdownWrite();
     ASSERT_TRUE(Until([&] { return read.done(); }));
@@ -372,8 +370,7 @@ TEST_F(ClientTest, EarlyResponseWhileTheRequestIsSent) {
   ASSERT_TRUE(SendHead(head, "", false).ok());
   const std::string piece(8 << 20, 'x');
   // The peer does not read it all: the send waits.
-  event::Task<absl::Status> send = stream_->SendBody(Chunk(piece, true));
-  send.Start();
+  event::Task<absl::Status> send = event::Started(stream_->SendBody(Chunk(piece, true)));
   Turn();
   ASSERT_FALSE(send.done());
   PeerSends("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
@@ -391,8 +388,7 @@ TEST_F(ClientTest, EarlyResponseWhileTheRequestIsSent) {
 TEST_F(ClientTest, CancellingEndsReadsAndTheConnection) {
   Begin();
   ASSERT_TRUE(SendHead(Request()).ok());
-  event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
-  read.Start();
+  event::Task<absl::StatusOr<http::ResponseHead*>> read = event::Started(stream_->ReadHead());
   Turn();
   ASSERT_FALSE(read.done());
   scope_->Request(absl::DeadlineExceededError("route timeout"));
@@ -411,8 +407,7 @@ TEST_F(ClientTest, IdleTimeout) {
   Open(options);
   Begin();
   ASSERT_TRUE(SendHead(Request()).ok());
-  event::Task<absl::StatusOr<http::ResponseHead*>> read = stream_->ReadHead();
-  read.Start();
+  event::Task<absl::StatusOr<http::ResponseHead*>> read = event::Started(stream_->ReadHead());
   clock_.Advance(6 * base::kNanosPerSecond);
   ASSERT_TRUE(Until([&] { return read.done(); }));
   EXPECT_TRUE(absl::IsDeadlineExceeded(read.Take().status()));
@@ -436,8 +431,7 @@ TEST_F(ClientTest, LargeResponseBodiesComeInPieces) {
   ASSERT_TRUE(SendHead(Request()).ok());
   const size_t size = 3 << 20;
   const std::string response = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'r');
-  event::Task<absl::Status> send = PeerSendTask(response);
-  send.Start();
+  event::Task<absl::Status> send = event::Started(PeerSendTask(response));
   ASSERT_TRUE(ReadHead().ok());
   EXPECT_LE(loop_.upstream_buffers().live(), 2u);
   EXPECT_EQ(ReadAll()->size(), size);

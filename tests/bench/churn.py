@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """No request fails, whatever is done to the fleet meanwhile.
 
-    tests/bench/churn.py [--seconds 60] [--clients 8] [--pushes-per-second 10] [--json FILE]
+    tests/bench/churn.py [--seconds 60] [--clients 8] [--pushes-per-second 10] [--io-engine uring,epoll]
+                         [--json FILE]
 
 Two proxies behind HAProxy (TCP mode, PROXY protocol v2), a control plane, strict keep-alive clients
 that notice every broken connection and every status but 200. While they run, a configuration change is
@@ -9,6 +10,7 @@ pushed ten times a second; a third of the way through one proxy is drained (SIGT
 started again; two thirds through the control plane is killed (SIGKILL) and started again. Pushes that
 find no control plane are expected to fail and are counted apart. In the end the last accepted revision
 must be live on both proxies. Exits with 1 on any failed request, failed push or missing revision.
+All of it once for each I/O engine.
 
 Latencies include the clients' own work (Python threads): read them as "during" against "before".
 
@@ -158,13 +160,14 @@ def live_everywhere(fleet, control, proxies, body):
     return problems
 
 
-def run(options):
+def run(options, engine):
     events, problems = [], []
     with support.Fleet() as fleet:
         upstreams = [fleet.echo(name).addresses()["http"] for name in ("one", "two")]
         control = fleet.control_plane()
         fleet.apply(control, BASE.format(one=upstreams[0], two=upstreams[1]))
-        proxies = [fleet.proxy(f"p{i + 1}", "--drain-grace", "2s", control=control) for i in range(2)]
+        proxies = [fleet.proxy(f"p{i + 1}", "--drain-grace", "2s", control=control, io_engine=engine)
+                   for i in range(2)]
         for proxy in proxies:
             proxy.wait_ready()
         _, port = fleet.haproxy(proxies)
@@ -192,23 +195,15 @@ def run(options):
     problems += pusher.failures[:10]
     if pusher.accepted == 0:
         problems.append("no push was accepted")
-    return {"seconds": elapsed, "requests": load.count, "failed_requests": len(load.failures),
+    return {"engine": engine, "seconds": elapsed, "requests": load.count, "failed_requests": len(load.failures),
             "requests_before": quiet.count, "failed_requests_before": len(quiet.failures),
             "pushes_accepted": pusher.accepted, "pushes_while_down": pusher.while_down,
             "pushes_failed": len(pusher.failures), "before": percentiles(quiet.latencies),
             "during": percentiles(load.latencies), "events": events, "problems": problems}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--pushes-per-second", type=float, default=10)
-    parser.add_argument("--down-seconds", type=float, default=3, help="how long the control plane stays away")
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    result = run(options)
+def show(result):
+    print(f"I/O engine {result['engine']}")
     for event in result["events"]:
         print(event)
     print(f"requests {result['requests']} in {result['seconds']:.0f} s, failed {result['failed_requests']}")
@@ -219,12 +214,28 @@ def main():
         print(f"latency {name}: p50 {row['p50_ms']:.2f} ms, p99 {row['p99_ms']:.2f} ms, max {row['max_ms']:.1f} ms")
     for problem in result["problems"]:
         print(f"FAILED: {problem}")
-    if options.json:
-        with open(options.json, "w") as f:
-            json.dump(result, f, indent=2)
     if not result["problems"]:
         print("ok: no request failed, and the last revision is live everywhere")
-    return 1 if result["problems"] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--pushes-per-second", type=float, default=10)
+    parser.add_argument("--down-seconds", type=float, default=3, help="how long the control plane stays away")
+    parser.add_argument("--io-engine", default="uring,epoll", help="of the proxies; one run for each")
+    parser.add_argument("--json", help="file for the results, a list with one entry for each engine")
+    options = parser.parse_args()
+    results = []
+    for engine in options.io_engine.split(","):
+        results.append(run(options, engine))
+        show(results[-1])
+    if options.json:
+        with open(options.json, "w") as f:
+            json.dump(results, f, indent=2)
+    return 1 if any(result["problems"] for result in results) else 0
 
 
 if __name__ == "__main__":
