@@ -62,11 +62,17 @@ void Acceptor::StopAccepting() {
   accepting_ = false;
   group_->Close(worker_);
   context_.loop.timers().Disarm(retry_);
-  if (accept_.pending()) {
-    context_.loop.engine().Cancel(accept_);
-  } else {
+  if (!started_) {
     CloseListenSocket();
+  } else {
+    EndAccept();
   }
+}
+
+void Acceptor::EndAccept() {
+  if (listen_fd_ < 0) return;
+  if (!accept_.pending()) context_.loop.engine().StartAccept(accept_);
+  context_.loop.engine().Cancel(accept_);
 }
 
 void Acceptor::Drain() {
@@ -101,6 +107,8 @@ void Acceptor::OnAccept(event::Operation& op) {
   }
   if (self.accepting_) {
     self.context_.loop.engine().StartAccept(self.accept_);
+  } else if (result >= 0) {
+    self.EndAccept();
   } else {
     self.CloseListenSocket();
   }
@@ -112,6 +120,10 @@ void Acceptor::OnRetry(event::Timer& timer) {
 }
 
 void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
+  if (forced_) {
+    context_.loop.engine().Close(fd);
+    return;
+  }
   if (!group_->TakePlace(max_connections_)) {
     context_.observer.OnConnectionRefused("max_connections");
     context_.loop.engine().Close(fd);

@@ -72,6 +72,9 @@ class Acceptor final : public ConnectionOwner {
  private:
   static void OnAccept(event::Operation& op);
   static void OnRetry(event::Timer& timer);
+  // Cancels the accept, again after each connection that it brings all the same, until
+  // the engine has no more.
+  void EndAccept();
   void Accepted(int fd, const net::SocketAddress& peer);
   void Serve(int fd, const net::SocketAddress& peer);
   // Takes what the kernel has accepted already, then closes the socket: closing it

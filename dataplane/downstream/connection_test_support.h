@@ -208,7 +208,8 @@ class CountingObserver final : public ConnectionObserver {
 // Checks at its end that nothing is left: frames, buffers, timers, connections.
 class ConnectionTest : public testing::Test {
  protected:
-  ConnectionTest() : loop_(*event::CreateEpollEngine(), clock_), handler_(loop_) {}
+  ConnectionTest() : ConnectionTest(*event::CreateEpollEngine()) {}
+  explicit ConnectionTest(std::unique_ptr<event::Engine> engine) : loop_(std::move(engine), clock_), handler_(loop_) {}
 
   ~ConnectionTest() override {
     clients_.clear();

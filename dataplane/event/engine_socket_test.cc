@@ -89,6 +89,36 @@ TEST_P(EngineTest, ManyConnections) {
   engine().Close(listener);
 }
 
+TEST_P(EngineTest, WhatWasAcceptedBeforeTheCancelIsNotLost) {
+  constexpr size_t kConnections = 5;
+  sockaddr_storage address;
+  const int listener = Listener(address);
+  std::vector<int> clients, accepted;
+  for (size_t i = 0; i < kConnections; ++i) {
+    clients.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(sockaddr_in)), 0);
+  }
+  Noted<AcceptOperation> accept;
+  accept.op.fd = listener;
+  accept.then = [&] {
+    if (accept.result < 0) return;
+    accepted.push_back(accept.result);
+    engine().StartAccept(accept.op);
+    engine().Cancel(accept.op);
+  };
+  engine().StartAccept(accept.op);
+  ASSERT_TRUE(Until([&] { return !accept.op.pending(); }));
+  EXPECT_EQ(accept.result, -ECANCELED);
+  // The rest is still the kernel's.
+  for (int fd = 0; (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
+    accepted.push_back(fd);
+  }
+  EXPECT_EQ(accepted.size(), kConnections);
+  for (const int fd : accepted) engine().Close(fd);
+  engine().Close(listener);
+  for (const int fd : clients) ::close(fd);
+}
+
 TEST_P(EngineTest, OutOfDescriptors) {
   sockaddr_storage address;
   const int listener = Listener(address);
