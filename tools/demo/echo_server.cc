@@ -111,6 +111,7 @@ EchoServer::EchoServer(std::string name, std::string address, int listener, int 
 }
 
 EchoServer::~EchoServer() {
+  CloseEnded();
   for (const auto& [timer, client] : timers_) close(timer);
   for (const int fd : {listener_, epoll_, stop_, shutdown_timer_}) {
     if (fd >= 0) close(fd);
@@ -146,6 +147,7 @@ void EchoServer::Run() {
         HandleClient(fd, events[i].events);
       }
     }
+    CloseEnded();
   }
   clients_.clear();
 }
@@ -179,7 +181,7 @@ void EchoServer::HandleClient(int fd, uint32_t events) {
   if (const auto timer = timers_.find(fd); timer != timers_.end()) {
     const int owner = timer->second;
     timers_.erase(timer);
-    close(fd);
+    ended_timers_.push_back(fd);
     clients_[owner].timer = -1;
     Apply(owner, clients_[owner].connection->OnTimer());
     return;
@@ -226,9 +228,16 @@ void EchoServer::Drop(int fd) {
   const auto found = clients_.find(fd);
   if (found->second.timer >= 0) {
     timers_.erase(found->second.timer);
-    close(found->second.timer);
+    ended_timers_.push_back(found->second.timer);
   }
+  ended_.push_back(std::move(found->second.connection));
   clients_.erase(found);
+}
+
+void EchoServer::CloseEnded() {
+  ended_.clear();
+  for (const int timer : ended_timers_) close(timer);
+  ended_timers_.clear();
 }
 
 }  // namespace portico::demo

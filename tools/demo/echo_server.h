@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "tools/demo/echo_connection.h"
@@ -51,6 +52,7 @@ class EchoServer {
   void HandleClient(int fd, uint32_t events);
   void Apply(int fd, EchoConnection::Want want);
   void Drop(int fd);
+  void CloseEnded();
 
   const std::string name_;
   const std::string address_;
@@ -63,6 +65,10 @@ class EchoServer {
   std::unordered_map<int, Client> clients_;
   // Timer descriptor to client descriptor.
   std::unordered_map<int, int> timers_;
+  // What ended in this batch of events. Closed after it: until then events of the batch
+  // must not find their descriptor in other hands.
+  std::vector<std::unique_ptr<EchoConnection>> ended_;
+  std::vector<int> ended_timers_;
 };
 
 }  // namespace portico::demo

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -157,6 +158,27 @@ TEST_F(EchoServerTest, StreamsMoreThanItsBuffers) {
 
 TEST_F(EchoServerTest, Resets) {
   EXPECT_EQ(Ask("GET /?reset=1 HTTP/1.1\r\nHost: a\r\n\r\n"), "(reset)");
+}
+
+// Their descriptors are those of other connections soon after.
+TEST_F(EchoServerTest, ConnectionsThatBreakTakeNoOthersAlong) {
+  for (int round = 0; round < 60; ++round) {
+    std::vector<int> broken, whole;
+    for (int i = 0; i < 30; ++i) {
+      broken.push_back(Connect());
+      Send(broken.back(), "GET /small?delay_ms=3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for (const int fd : broken) {
+      const linger now = {.l_onoff = 1, .l_linger = 0};
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+      close(fd);
+      whole.push_back(Connect());
+    }
+    for (const int fd : whole) {
+      Send(fd, "GET /small?close=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+      ASSERT_TRUE(absl::EndsWith(ReadAll(fd), "Hello, world!")) << "round " << round;
+    }
+  }
 }
 
 TEST_F(EchoServerTest, StopAnswersWhatIsUnderWayAndClosesIdleConnections) {
