@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "dataplane/downstream/connection_test_support.h"
+#include "dataplane/event/cancel.h"
+#include "dataplane/event/engine_fixture.h"
 #include "dataplane/net/await.h"
 #include "dataplane/upstream/h1_client_connection.h"
 
@@ -23,6 +25,8 @@ class Forwarder final : public http::ExchangeHandler, public upstream::ClientCon
   explicit Forwarder(event::Loop& loop) : loop_(loop) {}
 
   event::Task<void> Serve(http::ServerStream& stream, const http::ConnectionInfo&) override {
+    event::Deadline deadline(loop_, stream.scope(), "the exchange's deadline");
+    if (timeout > 0) deadline.Extend(loop_.now() + timeout);
     upstream::ClientConnection* connection = nullptr;
     if (!idle_.empty()) {
       connection = idle_.back();
@@ -65,9 +69,12 @@ class Forwarder final : public http::ExchangeHandler, public upstream::ClientCon
   }
   size_t connections() const { return all_.size(); }
   net::SocketAddress backend;
+  // Of exchanges that begin now, in nanoseconds; 0: none.
+  int64_t timeout = 0;
 
  private:
   event::Task<void> Upload(http::ServerStream& stream, http::ClientStream& client) {
+    if (client.TakesPipes()) stream.UsePipes();
     while (stream.request().body != BodyKind::kNone) {
       absl::StatusOr<BodyChunk> chunk = co_await stream.ReadBody();
       if (!chunk.ok()) {
@@ -95,6 +102,7 @@ class Forwarder final : public http::ExchangeHandler, public upstream::ClientCon
         answered = true;
         status = co_await stream.SendHead(**head, std::move(first));
       }
+      if (stream.TakesPipes()) client.UsePipes();
       while (status.ok() && !end) {
         absl::StatusOr<BodyChunk> chunk = co_await client.ReadBody();
         status = chunk.status();
@@ -122,9 +130,9 @@ class Forwarder final : public http::ExchangeHandler, public upstream::ClientCon
   std::vector<upstream::ClientConnection*> idle_;
 };
 
-class ForwardTest : public ConnectionTest {
+class ForwardTest : public ConnectionTest, public testing::WithParamInterface<event::Factory> {
  protected:
-  ForwardTest() : forwarder_(loop_) {}
+  ForwardTest() : ConnectionTest(*GetParam().create()), forwarder_(loop_) {}
 
   ~ForwardTest() override {
     clients_.clear();
@@ -164,7 +172,7 @@ class ForwardTest : public ConnectionTest {
   std::unique_ptr<Acceptor> front_;
 };
 
-TEST_F(ForwardTest, ForwardsBothWays) {
+TEST_P(ForwardTest, ForwardsBothWays) {
   StartAll();
   Client& client = Connect();
   for (int i = 0; i < 5; ++i) {
@@ -189,7 +197,7 @@ TEST_F(ForwardTest, ForwardsBothWays) {
   EXPECT_GT(client.received().size(), body.size());
 }
 
-TEST_F(ForwardTest, AnEarlyAnswerKeepsTheClient) {
+TEST_P(ForwardTest, AnEarlyAnswerKeepsTheClient) {
   StartAll();
   Client& client = Connect();
   client.Send("POST /ignore HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
@@ -199,7 +207,7 @@ TEST_F(ForwardTest, AnEarlyAnswerKeepsTheClient) {
   EXPECT_EQ(Count(client.received(), "Connection: close"), 0);
 }
 
-TEST_F(ForwardTest, ClientsThatComeAndGoWhileTheBackendIsKilled) {
+TEST_P(ForwardTest, ClientsThatComeAndGoWhileTheBackendIsKilled) {
   handler_.large_pieces = 30;
   StartAll();
   uint32_t random = 99;
@@ -236,6 +244,45 @@ TEST_F(ForwardTest, ClientsThatComeAndGoWhileTheBackendIsKilled) {
   client.Send(Get("/"));
   ASSERT_TRUE(client.Receive("hello"));
 }
+
+// Deadlines that pass while heads and bodies of either direction are on their way, or
+// have just arrived.
+TEST_P(ForwardTest, DeadlinesThatPassAtAnyPoint) {
+  handler_.large_pieces = 30;
+  StartAll();
+  uint32_t random = 7;
+  const auto next = [&random] { return (random = random * 1664525 + 1013904223) >> 8; };
+  const std::string body(300'000, 'b');
+  const std::string length = "Content-Length: " + std::to_string(body.size()) + "\r\n";
+  const std::string requests[] = {
+      Get("/"),
+      Get("/wait"),
+      Get("/large"),
+      "POST /read HTTP/1.1\r\nHost: h\r\n" + length + "\r\n" + body,
+      "POST /echo HTTP/1.1\r\nHost: h\r\n" + length + "\r\n" + body,
+      "POST /ignore HTTP/1.1\r\nHost: h\r\n" + length + "\r\n" + body,
+      "POST /read HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+      "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + Get("/")};
+  for (int i = 0; i < 500; ++i) {
+    forwarder_.timeout = static_cast<int64_t>(next() % 40 + 1) * base::kNanosPerMilli;
+    Client& client = Connect(next() % 3 == 0 ? 4096 : 0);
+    client.SendSome(requests[next() % std::size(requests)]);
+    for (size_t k = next() % 12; k > 0; --k) {
+      if (next() % 2 == 0) clock_.Advance(static_cast<int64_t>(next() % 8) * base::kNanosPerMilli);
+      if (next() % 3 != 0) clients_[next() % clients_.size()]->Poll();
+      loop_.RunOnce(0);
+    }
+    if (clients_.size() > 12) clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(next() % clients_.size()));
+  }
+  clients_.clear();
+  forwarder_.timeout = 0;
+  Pass(5 * base::kNanosPerSecond);
+  Client& client = Connect();
+  client.Send(Get("/"));
+  ASSERT_TRUE(client.Receive("hello"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, ForwardTest, testing::ValuesIn(event::Engines()), event::EngineName);
 
 }  // namespace
 }  // namespace portico::downstream
