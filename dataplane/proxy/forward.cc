@@ -75,10 +75,21 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
       body_kept && http::IsIdempotent(x.request().method) && attempt.upstream_stream().unprocessed();
 }
 
+// A deadline passed while the client was to take bytes: that of the route, or that for
+// clients that take nothing.
+bool ClientTooSlow(const Exchange& x, const absl::Status& sent) {
+  if (!absl::IsDeadlineExceeded(sent)) return false;
+  const event::CancelScope& scope = x.stream.scope();
+  return !scope.requested() || scope.reason().message() == kRouteTimeout;
+}
+
 // The response was begun and cannot be completed: the client must see that.
 void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstream_failed) {
   Exchange& x = attempt.x;
-  if (x.stream.scope().requested()) {
+  if (!upstream_failed && ClientTooSlow(x, status)) {
+    x.reason = "client_too_slow";
+    x.detail = CopyMessage(status, x.arena());
+  } else if (x.stream.scope().requested()) {
     const LocalReply reply = ReplyForScope(x.stream.scope().reason(), x.arena());
     x.reason = reply.reason;
     x.detail = reply.message;

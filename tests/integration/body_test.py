@@ -1,18 +1,26 @@
 """Large bodies through one proxy, on each I/O engine: every byte, in both directions, with every framing, and
-beside clients that are slow."""
+beside clients that are slow.
 
+    tests/integration/body_test.py [--seconds 20] [--readers 1] [--io-engine uring,epoll] [--json FILE]
+
+As a program it measures what requests beside slow readers cost: rounds without and with them by turns.
+Build first: bazel build --config=opt //dataplane:portico_proxy
+"""
+
+import argparse
 import hashlib
 import json
-import random
+import os
 import socket
-import statistics
-import struct
+import sys
 import threading
 import time
 import unittest
 
-from tests.support import fleet as support
-from tests.support.http_client import fetch
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from tests.support import fleet as support  # noqa: E402
+from tests.support.bodies import BODY, LARGE, SLICE, Peer, Slow, Upstream, digest, reset, send_body  # noqa: E402
+from tests.support.http_client import fetch  # noqa: E402
 
 CONFIG = """
 kind: Listener
@@ -21,7 +29,7 @@ spec: {{address: "127.0.0.1:0", access_log: requests, limits: {{stream_idle_time
 ---
 kind: AccessLog
 name: requests
-spec: {{path: "{folder}/{engine}.log"}}
+spec: {{path: "{folder}/{engine}-access.log"}}
 ---
 kind: Upstream
 name: up
@@ -29,175 +37,63 @@ spec: {{endpoints: [{{address: "{upstream}"}}], outlier_detection: {{disabled: t
 ---
 kind: Route
 name: all
-spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: up}}], timeout: 300s}}
+spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: up}}], timeout: 300s, retry: {{attempts: 2}}}}
+---
+kind: Route
+name: short
+spec: {{match: {{path: {{prefix: /short}}}}, upstreams: [{{name: up}}], timeout: 1s, rewrite: {{prefix: /}}}}
 """
 
-LARGE = 64 << 20
-BODY = random.Random(7).randbytes(LARGE)
-SLICE = 256 * 1024
+
+def requests(address, seconds):
+    """How long each of one small and one middle-sized response after the other took, in seconds."""
+    times = []
+    with socket.create_connection(address, timeout=30) as connection:
+        peer, end = Peer(connection), time.monotonic() + seconds
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            size = (200, 100_000)[len(times) % 2]
+            connection.sendall(b"GET /length/%d HTTP/1.1\r\nHost: test\r\n\r\n" % size)
+            _, fields = peer.head()
+            have, _, complete = peer.body(fields)
+            if not complete or have != size:
+                raise EOFError(f"{have} of {size} bytes")
+            times.append(time.monotonic() - begin)
+    return times
 
 
-def digest(size):
-    return hashlib.sha256(memoryview(BODY)[:size]).hexdigest()
+def by_turns(address, rounds, seconds, readers, rate=100_000):
+    """Times of requests alone and beside slow readers, and those. They stay, but read no more, when alone."""
+    alone, beside, slow = [], [], []
+    try:
+        for _ in range(rounds):
+            alone += requests(address, seconds)
+            now = [Slow(address, rate) for _ in range(readers)]
+            slow += now
+            for client in now:
+                client.start()
+            time.sleep(0.2)
+            beside += requests(address, seconds)
+            for client in now:
+                client.stopped.set()
+    finally:
+        for client in slow:
+            client.stop()
+    return alone, beside, slow
 
 
-def slices(size, step=SLICE):
-    view = memoryview(BODY)
-    for start in range(0, size, step):
-        yield view[start:min(start + step, size)]
+def figures(times):
+    """How many, the median, and the 99th percentile."""
+    ordered = sorted(times)
+    return len(ordered), ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
 
 
-def send_body(connection, size, chunked):
-    for piece in slices(size):
-        if chunked:
-            connection.sendall(b"%x\r\n" % len(piece))
-        connection.sendall(piece)
-        if chunked:
-            connection.sendall(b"\r\n")
-    if chunked:
-        connection.sendall(b"0\r\n\r\n")
-
-
-class Peer:
-    """Reads heads and bodies from a socket, and keeps only what the bodies hash to."""
-
-    def __init__(self, connection):
-        self.socket, self.buffer = connection, b""
-
-    def _more(self):
-        data = self.socket.recv(SLICE)
-        self.buffer += data
-        return len(data)
-
-    def line(self, end=b"\r\n"):
-        while end not in self.buffer:
-            if not self._more():
-                raise EOFError(self.buffer)
-        found, self.buffer = self.buffer.split(end, 1)
-        return found
-
-    def head(self):
-        """The first line, and the fields."""
-        first, *rest = self.line(b"\r\n\r\n").decode("latin-1").split("\r\n")
-        return first, {name.lower(): value.strip() for name, value in (field.split(":", 1) for field in rest)}
-
-    def take(self, count, digest, pause=None):
-        """Whether `count` bytes came; None: all until the end."""
-        have = 0
-        while count is None or have < count:
-            if not self.buffer and not self._more():
-                return have, count is None
-            piece = self.buffer if count is None else self.buffer[:count - have]
-            self.buffer = self.buffer[len(piece):]
-            digest.update(piece)
-            have += len(piece)
-            if pause:
-                pause(len(piece))
-        return have, True
-
-    def body(self, fields, pause=None):
-        """Size, hash, and whether it was complete."""
-        found = hashlib.sha256()
-        if "content-length" in fields:
-            size, complete = self.take(int(fields["content-length"]), found, pause)
-        elif fields.get("transfer-encoding") == "chunked":
-            size, complete = 0, True
-            try:
-                while complete and (length := int(self.line(), 16)):
-                    have, complete = self.take(length, found, pause)
-                    size += have
-                    complete = complete and self.line() == b""
-                self.line()
-            except EOFError:
-                complete = False
-        else:
-            size, complete = self.take(None, found, pause)
-        return size, found.hexdigest(), complete
-
-
-class Upstream:
-    """GET /length/N, /chunked/N, /close/N: that many bytes; /cut/N: the length of twice as many. POST: says what came."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        self.ended_early = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self):
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(connection)
-            try:
-                while self._exchange(connection, peer):
-                    pass
-            except (OSError, EOFError):
-                self.ended_early.set()
-
-    @staticmethod
-    def _exchange(connection, peer):
-        try:
-            line, fields = peer.head()
-        except EOFError:
-            return False
-        method, target, _ = line.split(" ")
-        if method == "POST":
-            size, found, complete = peer.body(fields)
-            answer = json.dumps([size, found, complete]).encode()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-            return True
-        _, kind, size = target.split("/")
-        size = int(size)
-        if kind == "chunked":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        elif kind == "close":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-        else:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * size if kind == "cut" else size))
-        send_body(connection, size, kind == "chunked")
-        return kind in ("length", "chunked")
-
-
-class Slow(threading.Thread):
-    """A client that reads a long body at a steady, low rate."""
-
-    def __init__(self, address, rate, size=32 << 20):
-        super().__init__(daemon=True)
-        self.rate, self.received, self.broken = rate, 0, False
-        self.stopped = threading.Event()
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-        self.socket.settimeout(20)
-        self.socket.connect(address)
-        self.socket.sendall(b"GET /length/%d HTTP/1.1\r\nHost: test\r\n\r\n" % size)
-
-    def run(self):
-        try:
-            while not self.stopped.wait(0.05):
-                data = self.socket.recv(int(self.rate * 0.05))
-                self.received += len(data)
-                if not data:
-                    self.broken = True
-                    return
-        except OSError:
-            self.broken = True
-
-    def stop(self):
-        self.stopped.set()
-        self.join()
-        self.socket.close()
+def start_proxy(fleet, engine, upstream):
+    config = fleet.write(f"{engine}.yaml", CONFIG.format(folder=fleet.folder, upstream=upstream.address, engine=engine))
+    # One worker: all clients share one loop.
+    proxy = fleet.proxy(engine, config=config, workers=1, io_engine=engine)
+    proxy.wait_ready()
+    return proxy
 
 
 class Cases:
@@ -209,11 +105,7 @@ class Cases:
         cls.addClassCleanup(cls.fleet.stop)
         cls.upstream = Upstream()
         cls.addClassCleanup(cls.upstream.close)
-        config = cls.fleet.write("config.yaml", CONFIG.format(
-            folder=cls.fleet.folder, upstream=cls.upstream.address, engine=cls.ENGINE))
-        # One worker: all clients share one loop.
-        cls.proxy = cls.fleet.proxy(cls.ENGINE, config=config, workers=1, io_engine=cls.ENGINE)
-        cls.proxy.wait_ready()
+        cls.proxy = start_proxy(cls.fleet, cls.ENGINE, cls.upstream)
         cls.address = cls.proxy.listener("http")
 
     def tearDown(self):
@@ -228,7 +120,7 @@ class Cases:
     def logged(self, path):
         """What the access log says of the requests for `path`."""
         def lines():
-            with open(self.fleet.path(f"{self.ENGINE}.log")) as f:
+            with open(self.fleet.path(f"{self.ENGINE}-access.log")) as f:
                 return [entry for entry in map(json.loads, f) if entry["path"] == path]
         support.wait_until(lines, f"a log line for {path}")
         return lines()
@@ -251,16 +143,7 @@ class Cases:
         for chunked in (False, True):
             with self.subTest(chunked=chunked):
                 size, path = LARGE - 7, f"/up{int(chunked)}"
-                connection = self.connect()
-                framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-                connection.sendall(f"POST {path} HTTP/1.1\r\nHost: test\r\n{framing}\r\n\r\n".encode())
-                send_body(connection, size, chunked)
-                peer = Peer(connection)
-                _, fields = peer.head()
-                answer = int(fields["content-length"])
-                while len(peer.buffer) < answer:
-                    peer._more()
-                self.assertEqual(json.loads(peer.buffer), [size, digest(size), True])
+                self.assertEqual(self.post(self.connect(), path, size, chunked), [size, digest(size), True])
                 self.assertEqual([entry["request_bytes"] for entry in self.logged(path)], [size])
 
     def test_what_follows_a_body_is_not_part_of_it(self):
@@ -279,11 +162,74 @@ class Cases:
                     self.assertEqual(peer.body(fields), (size, digest(size), True))
                 sender.join()
 
-    def test_a_body_that_is_cut_looks_cut(self):
-        for size in (100_000, 10_000_000):
+    def get(self, connection, target):
+        """What came of the body."""
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        peer = Peer(connection)
+        line, fields = peer.head()
+        self.assertIn(" 200 ", line)
+        return peer.body(fields)
+
+    def post(self, connection, target, size, chunked):
+        """What the upstream says that it got."""
+        framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+        connection.sendall(f"POST {target} HTTP/1.1\r\nHost: test\r\n{framing}\r\n\r\n".encode())
+        send_body(connection, size, chunked)
+        peer = Peer(connection)
+        line, fields = peer.head()
+        self.assertIn(" 200 ", line)
+        answer = int(fields["content-length"])
+        while len(peer.buffer) < answer:
+            peer._more()
+        return json.loads(peer.buffer)
+
+    def test_every_size_around_those_of_buffers_and_pipes(self):
+        sizes = [edge + more for edge in (16 << 10, 64 << 10, 128 << 10, 256 << 10) for more in (-1, 0, 1)]
+        connection = self.connect()
+        for size in [0, 1, *sizes, (64 << 10) + (256 << 10), (64 << 10) + (256 << 10) + 1]:
             with self.subTest(size=size):
+                for kind in ("length", "chunked"):
+                    self.assertEqual(self.get(connection, f"/{kind}/{size}"), (size, digest(size), True), kind)
+                with self.connect() as other:
+                    self.assertEqual(self.get(other, f"/close/{size}"), (size, digest(size), True))
+                for chunked in (False, True):
+                    self.assertEqual(self.post(connection, "/up", size, chunked), [size, digest(size), True], chunked)
+
+    def test_another_try_after_an_answer_with_a_body(self):
+        for size in (10, 100_000, 5_000_000):
+            with self.subTest(size=size):
+                before = self.upstream.seen[f"/flaky/{size}"]
                 connection = self.connect()
-                connection.sendall(b"GET /cut/%d HTTP/1.1\r\nHost: test\r\n\r\n" % size)
+                # The body of the first answer is not read to its end: the connection goes with it.
+                self.assertEqual(self.get(connection, f"/flaky/{size}"), (size, digest(size), True))
+                self.assertEqual(self.upstream.seen[f"/flaky/{size}"], before + 2)
+                self.assertEqual(self.get(connection, "/length/70000"), (70_000, digest(70_000), True))
+
+    def test_an_upstream_that_leaves_during_an_upload(self):
+        for taken in (0, 1000, 300_000, 3_000_000):
+            with self.subTest(taken=taken):
+                connection = self.connect()
+                connection.sendall(b"POST /leave/%d HTTP/1.1\r\nHost: test\r\nContent-Length: 8000000\r\n\r\n" % taken)
+                try:
+                    send_body(connection, 8_000_000, chunked=False)
+                except OSError:
+                    pass  # It is answered, and closed, before it could send all of it.
+                try:
+                    line, _ = Peer(connection).head()
+                    self.assertIn(" 502 ", line)
+                except (ConnectionResetError, EOFError):
+                    pass
+                self.assertEqual(self.logged(f"/leave/{taken}")[0]["reason"], "upstream_reset")
+                # It was not sent twice.
+                self.assertEqual(self.upstream.seen[f"/leave/{taken}"], 1)
+        response = fetch(self.address, target="/length/300000")
+        self.assertEqual(hashlib.sha256(response.body).hexdigest(), digest(300_000))
+
+    def test_a_body_that_is_cut_looks_cut(self):
+        for kind, size in (("cut", 100_000), ("cut", 10_000_000), ("reset", 100_000), ("reset", 10_000_000)):
+            with self.subTest(kind=kind, size=size):
+                connection = self.connect()
+                connection.sendall(b"GET /%s/%d HTTP/1.1\r\nHost: test\r\n\r\n" % (kind.encode(), size))
                 peer = Peer(connection)
                 _, fields = peer.head()
                 self.assertEqual(fields["content-length"], str(2 * size))
@@ -293,7 +239,7 @@ class Cases:
                     self.assertLessEqual(have, size)
                 except ConnectionResetError:
                     pass
-                self.assertEqual(self.logged(f"/cut/{size}")[0]["reason"], "upstream_reset")
+                self.assertEqual(self.logged(f"/{kind}/{size}")[0]["reason"], "upstream_reset")
 
     def test_clients_that_leave(self):
         fetch(self.address, target="/length/10")
@@ -305,8 +251,9 @@ class Cases:
             while taken < number * 50_000:
                 taken += len(connection.recv(SLICE))
             if number % 2:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
+                reset(connection)
+            else:
+                connection.close()
         self.assertTrue(self.upstream.ended_early.wait(20))
         support.wait_until(lambda: self.proxy.metrics()["portico_requests_active"] == 0, "the end of all exchanges")
         # Pipes that are kept for reuse are no leak: two descriptors each, and they do not become more.
@@ -324,50 +271,36 @@ class Cases:
         response = fetch(self.address, target="/length/300000")
         self.assertEqual(hashlib.sha256(response.body).hexdigest(), digest(300_000))
 
-    def load(self, seconds):
-        """Requests that were answered, and the median and the largest time of one, in seconds."""
-        times = []
-        with socket.create_connection(self.address, timeout=30) as connection:
-            peer, end = Peer(connection), time.monotonic() + seconds
-            while time.monotonic() < end:
-                begin = time.monotonic()
-                size = (200, 100_000)[len(times) % 2]
-                connection.sendall(b"GET /length/%d HTTP/1.1\r\nHost: test\r\n\r\n" % size)
-                _, fields = peer.head()
-                have, _, complete = peer.body(fields)
-                self.assertTrue(complete and have == size)
-                times.append(time.monotonic() - begin)
-        return len(times), statistics.median(times), max(times)
-
-    def test_slow_readers_do_not_slow_the_others(self):
-        self.load(1)
-        alone, beside, slow = [], [], []
+    def test_a_slow_reader_does_not_slow_the_others(self):
+        requests(self.address, 1)
         resident = self.proxy.rss_kib()
-        try:
-            for _ in range(3):
-                alone.append(self.load(0.7))
-                slow += [Slow(self.address, 100_000) for _ in range(4)]
-                for client in slow[-4:]:
-                    client.start()
-                time.sleep(0.2)
-                beside.append(self.load(0.7))
-                for client in slow[-4:]:
-                    client.stopped.set()
-        finally:
-            for client in slow:
-                client.stop()
+        alone, beside, slow = by_turns(self.address, rounds=3, seconds=0.7, readers=4)
         # Those that stopped reading are still owed most of 32 MiB, which nobody may hold for them.
-        self.assertLess(self.proxy.rss_kib() - resident, 48 * 1024)
+        # AddressSanitizer holds back up to 256 MiB of freed memory.
+        self.assertLess(self.proxy.rss_kib() - resident, (400 if self.proxy.sanitized() else 48) * 1024)
         for client in slow:
             self.assertFalse(client.broken)
             self.assertGreater(client.received, 0)
-        rate = [statistics.median(figures[0] for figures in each) for each in (alone, beside)]
-        middle = [statistics.median(figures[1] for figures in each) for each in (alone, beside)]
-        print(f"{self.ENGINE}: {rate[0]} requests alone, {rate[1]} beside slow readers; "
-              f"{middle[0] * 1e6:.0f} and {middle[1] * 1e6:.0f} us each")
+        (count, p50, p99), (count_beside, p50_beside, p99_beside) = figures(alone), figures(beside)
+        print(f"{self.ENGINE}: {count} requests alone, {count_beside} beside slow readers; p50 {p50 * 1e6:.0f} and "
+              f"{p50_beside * 1e6:.0f} us, p99 {p99 * 1e6:.0f} and {p99_beside * 1e6:.0f} us")
         # Wide, as machines that run tests are busy; a client that waits for another one takes seconds.
-        self.assertGreater(rate[1], rate[0] / 3)
-        self.assertLess(middle[1], 3 * middle[0] + 0.001)
+        self.assertGreater(count_beside, count / 3)
+        self.assertLess(p50_beside, 3 * p50 + 0.001)
+        self.assertLess(p99_beside, 5 * p99 + 0.050)
+
+    def test_a_client_that_reads_too_slowly_is_not_the_upstream_s_fault(self):
+        """Cut by the timeout of the route, and by that for clients that take nothing at all."""
+        for target, reason in (("/short/length/33000000", "client_too_slow"), ("/length/33000001", "client_too_slow")):
+            with self.subTest(target=target):
+                before = self.proxy.metrics().get("portico_outlier_ejections_total")
+                with socket.socket() as connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+                    connection.settimeout(20)
+                    connection.connect(self.address)
+                    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+                    self.assertEqual([entry["reason"] for entry in self.logged(target)], [reason])
+                self.assertEqual(self.proxy.metrics().get("portico_outlier_ejections_total"), before)
 
     def test_slow_is_not_idle(self):
         """A client that takes a piece for longer than the idle timeout, but takes something all the time."""
@@ -392,5 +325,30 @@ class AutoTest(Cases, unittest.TestCase):
     ENGINE = "auto"
 
 
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20, help="with slow readers, and as long without")
+    parser.add_argument("--readers", type=int, default=1, help="each takes 100 kB/s of a body of 32 MiB")
+    parser.add_argument("--io-engine", default="uring,epoll", help="of the proxy; one run for each")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    rows = []
+    for engine in options.io_engine.split(","):
+        with support.Fleet() as fleet:
+            proxy = start_proxy(fleet, engine, Upstream())
+            requests(proxy.listener("http"), 1)
+            alone, beside, slow = by_turns(proxy.listener("http"), max(1, int(options.seconds / 2)), 2, options.readers)
+        row = {"engine": engine, "readers": options.readers, "broken": sum(client.broken for client in slow)}
+        for name, times in (("alone", alone), ("beside", beside)):
+            count, p50, p99 = figures(times)
+            row[name] = {"requests": count, "p50_us": p50 * 1e6, "p99_us": p99 * 1e6}
+            print(f"{engine} {name:6}: {count} requests, p50 {p50 * 1e6:.0f} us, p99 {p99 * 1e6:.0f} us")
+        rows.append(row)
+    if options.json:
+        with open(options.json, "w") as f:
+            json.dump(rows, f, indent=2)
+    return 1 if any(row["broken"] for row in rows) else 0
+
+
 if __name__ == "__main__":
-    unittest.main()
+    sys.exit(main())

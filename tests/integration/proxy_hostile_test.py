@@ -305,10 +305,8 @@ class HostileTest(unittest.TestCase):
         # Connections to the upstreams may rest; nothing else holds a descriptor.
         upstreams = len(os.listdir(f"/proc/{self.proxy.pid}/fd"))
         self.assertLess(upstreams, 60)
-        with open(f"/proc/{self.proxy.pid}/maps") as f:
-            sanitized = "libasan" in f.read()
         # AddressSanitizer holds back up to 256 MiB of freed memory, and has its own shadow.
-        self.assertLess(self.proxy.rss_kib(), 1_000_000 if sanitized else 300_000)
+        self.assertLess(self.proxy.rss_kib(), 1_000_000 if self.proxy.sanitized() else 300_000)
         self.assertEqual(fetch(self.address, target="/x/ok").status, 200)
 
     def hostile_client(self, seed, stop, errors):

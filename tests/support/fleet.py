@@ -106,6 +106,21 @@ class Process:
         """Open descriptors."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def pipe_ends(self):
+        """Of those, ends of pipes."""
+        count = 0
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                count += os.readlink(f"/proc/{self.pid}/fd/{fd}").startswith("pipe:")
+            except FileNotFoundError:
+                pass  # Closed meanwhile.
+        return count
+
+    def sanitized(self):
+        """Whether AddressSanitizer is in it."""
+        with open(f"/proc/{self.pid}/maps") as f:
+            return "libasan" in f.read()
+
     def rss_kib(self):
         with open(f"/proc/{self.pid}/status") as f:
             for line in f:
