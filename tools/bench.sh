@@ -2,6 +2,7 @@
 # Portico beside HAProxy, nginx, Envoy, Traefik, Caddy and a Node proxy, in one interleaved run.
 #
 #   tools/bench.sh                                     # everything, about 25 minutes on a quiet machine
+#   tools/bench.sh --rounds 3                          # the same, under 20
 #   tools/bench.sh --quick                             # a first look, under five
 #   tools/bench.sh --scenario a,c --peers haproxy,nginx --rounds 3 --json FILE
 #   tools/bench.sh --help

@@ -3,28 +3,31 @@
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree
 
-from tests.bench.suite import (chart, load, machine, main, report, rounds, routes, scenarios, servers, targets)
+from tests.bench.suite import (chart, estimate, load, machine, main, report, rounds, routes, scenarios, servers, targets)
 
 NEEDED = ("scenario", "server", "engine", "connections", "cpu_us_per_request", "user_us", "sys_us",
           "requests_per_second", "p50_us", "p99_us", "p999_us", "rss_kib", "rounds")
 
 
-def window(requests=1000, proxy_us=990_000, others_us=0, stolen_us=0, seconds=1.0):
+def window(requests=1000, proxy_us=990_000, others_us=0, unseen_us=0, softirq_us=0, stolen_us=0, seconds=1.0):
     """What bench_load would report of a window on two cores: proxy 7, load 8, upstream 9."""
     ours = proxy_us + 300_000 + 300_000
-    idle = 2 * seconds * 1e6 - ours - others_us - stolen_us
+    idle = 2 * seconds * 1e6 - ours - others_us - unseen_us - softirq_us - stolen_us
     tick = 1e6 / machine.TICKS_PER_SECOND
+    system = (ours + others_us + unseen_us) / tick
     return {
         "seconds": seconds, "requests": requests, "requests_per_second": requests / seconds,
         "p50_us": 100.0, "p99_us": 200.0, "p999_us": 300.0, "failed": 0, "errors": {},
         "processes": {"7": {"cpu_us": proxy_us, "user_ticks": 25, "sys_ticks": 75},
                       "8": {"cpu_us": 300_000, "user_ticks": 1, "sys_ticks": 1},
                       "9": {"cpu_us": 300_000, "user_ticks": 1, "sys_ticks": 1}},
-        "processors": [[0, 0, 0, idle / tick, 0, 0, 0, stolen_us / tick, 0, 0], [0] * 10],
+        "others": {"ticks": others_us / tick, "seconds": seconds},
+        "processors": [[0, 0, system, idle / tick, 0, 0, softirq_us / tick, stolen_us / tick, 0, 0], [0] * 10],
     }
 
 
@@ -55,7 +58,11 @@ class RoundsTest(unittest.TestCase):
     def test_disturbed_by_other_processes_or_the_hypervisor(self):
         self.assertEqual(rounds.disturbance(window(proxy_us=500_000, others_us=49_000)), "")
         self.assertIn("other processes used 6 %", rounds.disturbance(window(proxy_us=500_000, others_us=60_000)))
+        self.assertIn("out of sight used 16 %", rounds.disturbance(window(proxy_us=500_000, unseen_us=160_000)))
         self.assertIn("hypervisor took 6 %", rounds.disturbance(window(proxy_us=500_000, stolen_us=60_000)))
+
+    def test_what_the_kernel_does_for_no_process_is_not_held_against_others(self):
+        self.assertEqual(rounds.disturbance(window(proxy_us=500_000, unseen_us=140_000, softirq_us=200_000)), "")
 
     def test_no_requests_are_no_figure(self):
         result = rounds.figures(window(requests=0), [7], 0)
@@ -164,6 +171,16 @@ class ConfigurationTest(unittest.TestCase):
         with self.assertRaises(SystemExit):
             main.parse(["--scenario", "z"])
 
+    def test_three_rounds_of_everything_fit_into_25_minutes_though_one_in_three_is_measured_again(self):
+        options = main.parse(["--rounds", "3"])
+        quiet = estimate.minutes(options, scenarios.ENGINES, servers.PEERS)
+        self.assertEqual(options.extra_rounds, 1)
+        self.assertLess(quiet * 4 / 3, 25)
+        self.assertGreater(quiet, 10)
+        self.assertLess(estimate.minutes(main.parse(["--quick"]), scenarios.ENGINES, ["haproxy", "nginx", "envoy"]), 6)
+        part = main.parse(["--scenario", "a", "--rounds", "3"])
+        self.assertLess(estimate.minutes(part, ["uring"], ["haproxy"]), 2)
+
     def test_requests_go_with_headers_in_turn(self):
         lines = routes.requests(range(3), [["A: 1"], ["A: 2", "B: 3"]]).splitlines()
         self.assertEqual(lines[1], routes.path(1) + "\tA: 2\tB: 3")
@@ -212,6 +229,17 @@ class RealRunTest(unittest.TestCase):
         result = load.run(self.tool, None, self.upstream.port, [], 1, connections=16, rate=500)
         self.check(result)
         self.assertAlmostEqual(result["requests_per_second"], 500, delta=150)
+
+    def test_what_other_processes_use_is_told_also_of_those_that_come_and_go(self):
+        for command in ("while :; do :; done", "while :; do /bin/true; done"):
+            other = subprocess.Popen(["/bin/sh", "-c", command])
+            try:
+                result = load.run(self.tool, None, self.upstream.port, [], 0.5, connections=1)
+            finally:
+                other.kill()
+                other.wait()
+            share = result["others"]["ticks"] / machine.TICKS_PER_SECOND / result["others"]["seconds"]
+            self.assertGreater(share, 0.05, command)
 
     def test_idle_connections_rest_until_closed(self):
         idle = load.IdleConnections(self.tool, None, self.upstream.port, 500)

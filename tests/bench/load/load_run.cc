@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/bench/load/other_processes.h"
 
 namespace portico::bench {
 namespace {
@@ -23,6 +24,8 @@ constexpr uint32_t kTouchedAtOnce = 256;
 constexpr int64_t kDrainNanos = 2'000'000'000;
 constexpr int64_t kTickNanos = 50'000'000;
 constexpr size_t kMostWaiting = 1'000'000;
+// Between reading what all processes have spent, which takes a while, and the window.
+constexpr int64_t kSettleNanos = 50'000'000;
 
 enum Operation : uint8_t { kSend, kReceive };
 
@@ -248,6 +251,10 @@ nlohmann::json LoadRun::Measure() {
   now_ = NowNanos();
   next_due_ = now_;
   const int64_t begin = now_ + settings_.warm_up_nanos;
+  const int64_t settle = begin - std::min(kSettleNanos, settings_.warm_up_nanos / 2);
+  while (now_ < settle) Turn(settle);
+  const ProcessTimes others_before = ReadProcessTimes(settings_.pids);
+  const int64_t others_since = NowNanos();
   while (now_ < begin) Turn(begin);
 
   latencies_.Clear();
@@ -261,6 +268,8 @@ nlohmann::json LoadRun::Measure() {
   while (now_ < end) Turn(end);
   const CpuSample after = TakeCpuSample(settings_.pids);
   nlohmann::json report = Report(before, after);
+  const int64_t others_ticks = TicksBetween(others_before, ReadProcessTimes(settings_.pids));
+  report["others"] = {{"ticks", others_ticks}, {"seconds", static_cast<double>(NowNanos() - others_since) / 1e9}};
 
   stopping_ = true;
   waiting_.clear();

@@ -15,7 +15,7 @@ CHANGES_EVERY = 1.0
 # Windows are this much longer than those of other scenarios, so that each holds some changes.
 _TIMES_SECONDS, _LEAST_SECONDS = 2.5, 3
 _WARM_UP_SECONDS = 1
-_MOST_ROUNDS = 4
+MOST_ROUNDS = 4
 # Servers that cannot carry the fixed rate with so many routes get one that they can.
 _RATES = {"envoy": 6000}
 _CONNECTIONS = 64
@@ -43,7 +43,7 @@ def changes(bench):
                 bench.failures.append(f"{name} {engine} change: {error}")
         for subject in subjects:
             _window(bench, subject, requests, None, seconds=_WARM_UP_SECONDS)
-        for number in range(1, 2 if bench.options.quick else min(bench.options.rounds, _MOST_ROUNDS) + 1):
+        for number in range(1, 2 if bench.options.quick else min(bench.options.rounds, MOST_ROUNDS) + 1):
             for subject in subjects:
                 steady = _window(bench, subject, requests, None)
                 during = _window(bench, subject, requests, version)
@@ -68,6 +68,10 @@ def _say(bench, number, subject, steady, during):
         bench.discarded.append(f"f {subject.server.label}, {what}: {during.disturbed or steady.disturbed}")
 
 
+def window_seconds(options):
+    return max(_TIMES_SECONDS * options.seconds, _LEAST_SECONDS)
+
+
 def _rate(server):
     return _RATES.get(server.name, scenarios.FIXED_RATE)
 
@@ -75,7 +79,7 @@ def _rate(server):
 def _window(bench, subject, requests, version, seconds=None):
     """A Round; with changes from `version` on if it is not None."""
     options, server = bench.options, subject.server
-    seconds = seconds or max(_TIMES_SECONDS * options.seconds, _LEAST_SECONDS)
+    seconds = seconds or window_seconds(options)
     # Reloading replaces the processes: their CPU time cannot be followed.
     pids = [] if server.whole_tree else server.pids
     helper_pids = [helper.pid for helper in subject.helpers]
@@ -159,17 +163,19 @@ def _portico(bench, engine):
     machines than the proxy: here they use what the load leaves of its core.
     """
     folder = bench.folder(f"control-{engine}")
-    helper_core = bench.options.load_core
+    helper_core, shared = bench.options.load_core, bench.options.nice != 0
     grpc_port = servers.free_port()
     control_command = [bench.programs["portico_control"], "--insecure", "--grpc-address", f"127.0.0.1:{grpc_port}",
                        "--metrics-address", f"127.0.0.1:{servers.free_port()}", "--store", os.path.join(folder, "db")]
     with open(os.path.join(folder, "control.log"), "ab") as log:
-        control = subprocess.Popen(machine.pinned(helper_core, machine.in_background(control_command)), stdout=log, stderr=log)
+        control = subprocess.Popen(machine.pinned(helper_core, machine.in_background(control_command, shared)),
+                                   stdout=log, stderr=log)
 
     def apply(text, check=True):
         return subprocess.run(
             machine.pinned(helper_core, machine.in_background(
-                [bench.programs["porticoctl"], "apply", "-f", "-", "--server", f"127.0.0.1:{grpc_port}", "--insecure"])),
+                [bench.programs["porticoctl"], "apply", "-f", "-", "--server", f"127.0.0.1:{grpc_port}", "--insecure"],
+                shared)),
             input=text, text=True, capture_output=True, check=check)
 
     deadline = time.monotonic() + 20

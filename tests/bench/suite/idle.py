@@ -7,7 +7,7 @@ from tests.bench.suite import load, rounds, servers
 CONNECTIONS = 10_000
 # Time for buffers to go back and for idle upstream connections to be counted out.
 _REST_SECONDS = 2
-_MOST_ROUNDS = 2
+MOST_ROUNDS = 2
 
 
 def idle(bench):
@@ -15,7 +15,7 @@ def idle(bench):
     rows = []
     for subject in bench.wanted(servers.PEERS):
         measured = []
-        for number in range(1 if bench.options.quick else min(bench.options.rounds, _MOST_ROUNDS)):
+        for number in range(1 if bench.options.quick else min(bench.options.rounds, MOST_ROUNDS)):
             measured += _measure(bench, subject, number)
         if not measured:
             continue

@@ -30,9 +30,11 @@ def stay_out_of_the_way(core):
         pass  # It then costs the load a little now and then.
 
 
-def in_background(command):
-    """The command, running only when nothing else on its core wants to."""
-    return ["chrt", "--idle", "0", *command]
+def in_background(command, shared=False):
+    """The command, running only when nothing else on its core wants to; on a machine shared with other work, where that
+    could be never, at a lower priority than the load.
+    """
+    return ["nice", "-n", "10", *command] if shared else ["chrt", "--idle", "0", *command]
 
 
 def pinned(core, command):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench.suite import (change, chart, idle, install, load, machine, report, scenarios, servers, targets)
+from tests.bench.suite import (change, chart, estimate, idle, install, load, machine, report, scenarios, servers, targets)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -43,6 +43,8 @@ def parse(arguments):
     parser.add_argument("--seconds", type=float, default=2, help="of each measured window (default: %(default)s)")
     parser.add_argument("--extra-rounds", type=int, default=None,
                         help="most rounds measured again for disturbed ones (default: half of --rounds)")
+    parser.add_argument("--only", default="", metavar="TEXT",
+                        help="of a to d, only the loads whose name has TEXT: \"saturated c64\", \"rate\", \"1 MiB\"")
     parser.add_argument("--quick", action="store_true",
                         help="2 rounds of 1 s, fewer servers and repetitions: under five minutes, for a first look")
     parser.add_argument("--json", help="also write the rows to this file")
@@ -107,9 +109,12 @@ def run(options):
     peers, versions, missing = install.install(options.peers, say)
     programs.update(peers)
     machine.raise_file_limit()
-    machine.stay_out_of_the_way(options.load_core)
     if options.nice:
         machine.be_nice(options.nice)
+    else:
+        machine.stay_out_of_the_way(options.load_core)
+    say(f"about {estimate.minutes(options, engines, [p for p in options.peers if p not in missing]):.0f} minutes on a quiet "
+        "machine")
     about = {
         "machine": machine.describe(), "versions": versions, "rounds": options.rounds, "seconds": options.seconds,
         "proxy_core": options.proxy_core, "load_core": options.load_core, "scenario_notes": {},

@@ -30,8 +30,11 @@ class Case:
     def __eq__(self, other):
         return self is other
 
+    def load(self):
+        return f"{self.variant} c{self.connections}"
+
     def name(self):
-        return f"{self.scenario} {self.variant} c{self.connections} {self.label or self.server.label}"
+        return f"{self.scenario} {self.load()} {self.label or self.server.label}"
 
 
 class Bench:
@@ -105,7 +108,8 @@ class Bench:
         self.say(line)
 
     def rows(self, cases):
-        """Measures the cases, interleaved, and makes a row of each."""
+        """Measures the cases, interleaved, and makes a row of each; not those that --only leaves out."""
+        cases = [case for case in cases if self.options.only in case.load()]
         results = rounds.interleave(cases, self.options.rounds, self.measure, self.say_round,
                                     most_extra=self.options.extra_rounds)
         return [self.row(case, results[case]) for case in cases]
@@ -220,6 +224,7 @@ def many_routes(bench):
                                     requests_file=draws[draw], label=f"{server.label} {detail}".strip())
                         cases.append(case)
                         details[case] = detail
+        cases = [case for case in cases if bench.options.only in case.load()]
         results = bench.rows(cases)
     finally:
         stop_all(running)
