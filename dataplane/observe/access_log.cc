@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/thread.h"
 #include "dataplane/observe/access_log_format.h"
 #include "dataplane/observe/access_log_ring.h"
 #include "dataplane/observe/log_file.h"
@@ -131,6 +132,7 @@ void Service::AwaitPass(bool reopen) {
 }
 
 void Service::Run() {
+  base::BecomeBackgroundThread("access-log", base::kFollowingNiceness);
   // Signals are for the main thread; a closed pipe shall be an error, not a signal.
   sigset_t all;
   sigfillset(&all);

@@ -13,6 +13,7 @@
 #include "api/validation/validate.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/thread.h"
 #include "dataplane/discovery/cache_key.h"
 #include "dataplane/discovery/client.h"
 #include "dataplane/discovery/last_good_cache.h"
@@ -90,6 +91,9 @@ class RunningProcess final : public Process, private AdminHooks {
     }
     server_.OnListenersChanged([this](const auto& addresses) { WriteAddresses(addresses); });
     if (absl::Status status = server_.Start(); !status.ok()) return status;
+    // The workers run. All that comes now starts from this thread and gives way to them: the admin endpoint, the discovery
+    // client, and the threads that gRPC makes for it.
+    base::BecomeBackgroundThread("");
     if (absl::Status status = StartAdmin(); !status.ok()) return status;
     LogEngineChoice(server_.engine_choice());
     WriteAddresses({});

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/thread.h"
 
 namespace portico::server {
 namespace {
@@ -15,6 +16,8 @@ using base::Severity;
 constexpr std::chrono::milliseconds kDrainStep(5);
 // How long workers have to say what they hold.
 constexpr std::chrono::milliseconds kObjectsTimeout(250);
+// How often is looked whether the last exchange of an old revision has ended; only while there are old ones.
+constexpr std::chrono::milliseconds kRetiredStep(100);
 
 uint64_t CountUpstreams(const api::ResourceSet& resources) {
   // Ordered by kind.
@@ -141,18 +144,35 @@ bool Server::ready() const {
 }
 
 void Server::RunConfiguration() {
+  base::BecomeBackgroundThread("configuration");
+  const auto wanted = [this] { return stopping_ || !queue_.empty(); };
   while (true) {
-    Work work;
+    std::optional<Work> work;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (retired_.empty()) {
+        changed_.wait(lock, wanted);
+      } else {
+        changed_.wait_for(lock, kRetiredStep, wanted);
+      }
       if (stopping_) return;
-      work = std::move(queue_.front());
-      queue_.pop_front();
+      if (!queue_.empty()) {
+        work = std::move(queue_.front());
+        queue_.pop_front();
+      }
     }
-    Violations violations = Apply(work);
-    work.done(std::move(violations));
+    FreeRetired();
+    if (!work) continue;
+    Violations violations = Apply(*work);
+    work->done(std::move(violations));
   }
+}
+
+// Nobody takes a new reference to what is not live any more, so whose count says that it is the last one stays that.
+void Server::FreeRetired() {
+  std::erase_if(retired_, [](const std::shared_ptr<const Revision>& revision) {
+    return revision.use_count() == 1 && revision->snapshot.use_count() == 1;
+  });
 }
 
 Violations Server::Apply(Work& work) {
@@ -171,6 +191,8 @@ Violations Server::Apply(Work& work) {
 
   auto revision = std::make_shared<const Revision>(*std::move(compiled));
   InstallOnAll(revision);
+  if (installed_ != nullptr) retired_.push_back(std::move(installed_));
+  installed_ = revision;
   listeners_.Commit(revision->plan);
   // Before it is ready: who waits for that looks for the addresses then.
   if (moved && on_listeners_changed_) on_listeners_changed_(listeners_.Addresses());
@@ -294,6 +316,7 @@ bool Server::WaitForWorkers(int64_t nanos) {
 }
 
 void Server::RunDrain() {
+  base::BecomeBackgroundThread("drain");
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stopping_ || drain_wanted_; });

@@ -99,6 +99,7 @@ class Server final : public discovery_client::RevisionSink {
     std::function<void(Violations)> done;
   };
   void RunConfiguration();
+  void FreeRetired();
   Violations Apply(Work& work);
   std::optional<Revision> Compile(Work& work, Violations& violations);
   bool OpenAccessLogs(Revision& revision, Violations& violations);
@@ -118,6 +119,10 @@ class Server final : public discovery_client::RevisionSink {
   ListenerTable listeners_;
   std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)>
       on_listeners_changed_;
+  std::shared_ptr<const Revision> installed_;
+  // Those before it that exchanges may still hold. The last reference is kept here, so that it is this thread that frees
+  // a revision, which takes long, and never a worker.
+  std::vector<std::shared_ptr<const Revision>> retired_;
 
   EngineChoice engine_choice_;
   std::vector<std::unique_ptr<Worker>> workers_;

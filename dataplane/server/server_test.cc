@@ -404,6 +404,30 @@ TEST_F(ServerTest, ADrainWaitsForOpenExchanges) {
   server_->WaitUntilDrained();
 }
 
+bool GoesSoon(const std::weak_ptr<const snapshot::Snapshot>& snapshot) {
+  for (int waited = 0; !snapshot.expired() && waited < kTimeoutMillis; waited += 10) ::poll(nullptr, 0, 10);
+  return snapshot.expired();
+}
+
+TEST_F(ServerTest, AnOldRevisionGoesAfterItsLastExchange) {
+  Start();
+  SilentUpstream upstream;
+  Apply(kHttp + upstream.Yaml());
+  Client client(AddressOf());
+  client.Send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+  upstream.WaitForConnection();
+  const std::weak_ptr<const snapshot::Snapshot> first = server_->live();
+  Apply(kHttp + Respond("v2"));
+  const std::weak_ptr<const snapshot::Snapshot> second = server_->live();
+  Apply(kHttp + Respond("v3"));
+  EXPECT_TRUE(GoesSoon(second));
+  EXPECT_FALSE(first.expired());
+  std::thread answer([&] { upstream.AnswerOne("late"); });
+  EXPECT_TRUE(client.Response().ends_with("late"));
+  answer.join();
+  EXPECT_TRUE(GoesSoon(first));
+}
+
 TEST_F(ServerTest, ADrainCutsWhatDoesNotEndInTime) {
   options_.drain_timeout_nanos = 50 * base::kNanosPerMilli;
   Start();

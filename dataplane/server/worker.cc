@@ -1,6 +1,5 @@
 #include "dataplane/server/worker.h"
 
-#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/check.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/thread.h"
 #include "dataplane/event/frame_pool.h"
 
 namespace portico::server {
@@ -67,7 +67,7 @@ Worker::~Worker() { PORTICO_CHECK(!thread_.joinable()); }
 
 void Worker::Start() {
   thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), absl::StrCat("worker-", index_).c_str());
+    base::NameThread(absl::StrCat("worker-", index_));
     loop_.Run();
     LogLeftOver();
     ended_.store(true, std::memory_order_release);

@@ -1,5 +1,6 @@
 """Start, drain, bad command lines: what an operator does to one proxy."""
 
+import os
 import re
 import signal
 import subprocess
@@ -48,6 +49,24 @@ spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}]}}
         self.assertEqual(slow.read_response().status, 200)
         self.assertEqual(proxy.process.wait(timeout=20), 0)
         self.assertEqual(load.failures, [])
+
+    def test_threads_that_do_not_serve_give_way_to_those_that_do(self):
+        proxy = self.static_proxy("threads", self.fleet.echo("echo").addresses()["http"], "--workers", "2")
+        pid, seen = proxy.process.pid, {}
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/comm", encoding="ascii") as f:
+                name = f.read().strip()
+            if name.startswith("iou-"):
+                continue  # The kernel's own, for a worker's ring.
+            policy = os.sched_getscheduler(int(thread)) & ~os.SCHED_RESET_ON_FORK
+            niceness = os.getpriority(os.PRIO_PROCESS, int(thread)) - os.getpriority(os.PRIO_PROCESS, 0)
+            seen.setdefault("worker" if name.startswith("worker-") else name, set()).add((policy, niceness))
+        self.assertEqual(seen.pop("worker"), {(os.SCHED_OTHER, 0)})
+        most = 19 - os.getpriority(os.PRIO_PROCESS, 0)
+        self.assertEqual(seen.pop("access-log"), {(os.SCHED_BATCH, min(5, most))})
+        self.assertIn("configuration", seen)
+        for name, how in seen.items():
+            self.assertEqual(how, {(os.SCHED_BATCH, min(10, most))}, name)
 
     def test_drain_by_post_only(self):
         proxy = self.static_proxy("posted", self.fleet.echo("echo").addresses()["http"],
