@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -20,7 +21,7 @@ struct BuildHost {
 };
 
 struct BuildNode {
-  Node node;
+  NodeHead node;
   uint32_t host = 0;
   bool exact = false;
   std::string_view pattern;
@@ -196,7 +197,7 @@ absl::StatusOr<uint32_t> Builder::TreeNode(const CompiledMatch& match, uint32_t 
     if (variable) {
       absl::StatusOr<uint32_t> parent = NodeOf(key, host, false, pattern.substr(0, at));
       if (!parent.ok()) return parent.status();
-      Node& node = nodes_[*parent].node;
+      NodeHead& node = nodes_[*parent].node;
       node.flags |= Node::kVariableChild;
       node.below = std::max(node.below, match.segments);
       hosts_[host].host.variables |= DepthBit(depth);
@@ -219,7 +220,7 @@ absl::Status Builder::PlaceAt(uint32_t rule, uint32_t host) {
       exact ? NodeOf(ExactKey(info.key, HashBytes(match.pattern)), host, true, match.pattern)
             : TreeNode(match, host);
   if (!place.ok()) return place.status();
-  Node& node = nodes_[*place].node;
+  NodeHead& node = nodes_[*place].node;
   const bool rest = match.kind == PathKind::kPrefix;
   ++(rest ? node.rest : node.whole);
   if (match.has_variable) node.flags |= Node::kHasVariable;
@@ -275,7 +276,7 @@ void Builder::StoreRules() {
   uint32_t next = 0;
   std::vector<uint32_t> whole_at(nodes_.size()), rest_at(nodes_.size());
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    Node& node = nodes_[i].node;
+    NodeHead& node = nodes_[i].node;
     node.rules = next;
     whole_at[i] = next;
     rest_at[i] = next + node.whole;
@@ -298,7 +299,7 @@ void Builder::StoreRules() {
 void Builder::InlineRules() {
   std::vector<RuleRecord> rules;
   for (BuildNode& build : nodes_) {
-    Node& node = build.node;
+    NodeHead& node = build.node;
     const auto first = tables_.rules.begin() + node.rules;
     const uint32_t count = node.whole + node.rest;
     if (count == 1 && first->flags == 0 && (first->methods == kAnyMethod || (first->methods & kOtherMethod) == 0)) {
@@ -317,7 +318,7 @@ void Builder::InlineRules() {
 void Builder::IndexLongLists() {
   std::vector<RuleRecord> rules;
   for (BuildNode& build : nodes_) {
-    Node& node = build.node;
+    NodeHead& node = build.node;
     const uint32_t first = node.rules;
     node.rules = static_cast<uint32_t>(rules.size());
     const uint32_t whole = node.whole;
@@ -379,11 +380,10 @@ uint32_t Builder::StoreText(std::string_view text) {
   return at;
 }
 
-template <typename Thing>
-void Insert(std::vector<Thing>& table, const Thing& thing) {
-  size_t slot = SlotOf(thing.key, table.size());
+void Insert(std::vector<Host>& table, const Host& host) {
+  size_t slot = SlotOf(host.key, table.size());
   while (table[slot].key != 0) slot = slot + 1 == table.size() ? 0 : slot + 1;
-  table[slot] = thing;
+  table[slot] = host;
 }
 
 void Builder::StoreHosts() {
@@ -411,20 +411,19 @@ void Builder::StoreHosts() {
 }
 
 void Builder::StoreNodes() {
-  size_t bytes = tables_.text.size();
-  for (const BuildNode& build : nodes_) bytes += build.pattern.size();
-  tables_.text.reserve(bytes);
-  // Half of the slots stay free: most look-ups find nothing, and end at the first.
-  tables_.nodes.resize(nodes_.size() * 2 + 2);
-  tables_.filter = NodeFilter(nodes_.size());
-  for (BuildNode& build : nodes_) {
-    Node& node = build.node;
-    tables_.filter.Add(node.key);
-    if (node.whole + node.rest != 0) {
-      node.text = StoreText(build.pattern);
-      node.text_size = static_cast<uint16_t>(build.pattern.size());
+  tables_.nodes = KeyedTable<Node>(nodes_.size());
+  for (const BuildNode& build : nodes_) {
+    Node& node = tables_.nodes.Add({build.node, {}});
+    const std::string_view text = build.pattern;
+    // Without rules there is nothing to verify.
+    if (node.whole + node.rest == 0) continue;
+    node.text_size = static_cast<uint16_t>(text.size());
+    if (text.size() <= sizeof node.text) {
+      text.copy(node.text, text.size());
+    } else {
+      const uint32_t at = StoreText(text);
+      std::memcpy(node.text, &at, sizeof at);
     }
-    Insert(tables_.nodes, node);
   }
 }
 

@@ -16,6 +16,7 @@ struct MatcherImpl::Search {
   bool complete = true;  // `segments` are all there are.
   uint64_t hashes[kMaxSegments + 2];
   bool empty[kMaxSegments + 2];
+  uint64_t keys[kMaxSegments + 2];  // Of the literal path below where Walk() began, by depth.
 
   bool exact_hashed = false;
   uint64_t exact_hash = 0;
@@ -68,18 +69,8 @@ const Host* MatcherImpl::FindHost(std::string_view name, bool wildcard) const {
   }
 }
 
-const Node* MatcherImpl::FindNode(uint64_t key) const {
-  if (!tables_.filter.MayHold(key)) return nullptr;
-  const size_t slots = tables_.nodes.size();
-  for (size_t slot = SlotOf(key, slots);; slot = slot + 1 == slots ? 0 : slot + 1) {
-    const Node& node = tables_.nodes[slot];
-    if (node.key == key) return &node;
-    if (node.key == 0) return nullptr;
-  }
-}
-
 bool MatcherImpl::Verify(const Node& node, std::string_view path) const {
-  const std::string_view text = tables_.Text(node.text, node.text_size);
+  const std::string_view text = tables_.TextOf(node);
   if ((node.flags & Node::kHasVariable) == 0) {
     return path.size() >= text.size() && std::memcmp(path.data(), text.data(), text.size()) == 0 &&
            (path.size() == text.size() || text.empty() || path[text.size()] == '/');
@@ -163,7 +154,7 @@ uint32_t MatcherImpl::FirstIndexed(const IndexedList& list, Search& search) cons
 }
 
 void MatcherImpl::AtNode(uint64_t key, size_t depth, Search& search) const {
-  const Node* node = FindNode(key);
+  const Node* node = tables_.nodes.Find(key);
   if (node == nullptr) return;
   if ((node->flags & Node::kVariableChild) != 0 && depth < search.segments && !search.empty[depth] &&
       static_cast<int>(node->below) > search.best_depth) {
@@ -181,14 +172,22 @@ void MatcherImpl::AtNode(uint64_t key, size_t depth, Search& search) const {
 }
 
 void MatcherImpl::Walk(uint64_t key, size_t depth, Search& search) const {
-  // Longer literal continuations first, then what branches off or ends here.
-  if (depth < search.segments && depth < search.host->max_segments) {
-    Walk(ChildKey(key, search.hashes[depth]), depth + 1, search);
+  const Host& host = *search.host;
+  const size_t deepest = std::max(depth, std::min<size_t>(search.segments, host.max_segments));
+  const uint64_t stops = host.variables | host.ends;
+  search.keys[depth] = key;
+  for (size_t at = depth; at < deepest; ++at) {
+    key = ChildKey(key, search.hashes[at]);
+    search.keys[at + 1] = key;
+    if ((stops & DepthBit(at + 1)) != 0) tables_.nodes.Prefetch(key);
   }
-  const bool may_branch = (search.host->variables & DepthBit(depth)) != 0;
-  const bool may_end = (search.host->ends & DepthBit(depth)) != 0 &&
-                       static_cast<int>(depth) > search.best_depth;
-  if (may_branch || may_end) AtNode(key, depth, search);
+  // Longer literal continuations first, then what branches off or ends here. A walk below
+  // a variable writes only keys that are done with here.
+  for (size_t at = deepest + 1; at-- > depth;) {
+    const bool may_branch = (host.variables & DepthBit(at)) != 0;
+    const bool may_end = (host.ends & DepthBit(at)) != 0 && static_cast<int>(at) > search.best_depth;
+    if (may_branch || may_end) AtNode(search.keys[at], at, search);
+  }
 }
 
 uint32_t MatcherImpl::MatchRegexes(const Host& host, Search& search) const {
@@ -204,8 +203,8 @@ uint32_t MatcherImpl::MatchRegexes(const Host& host, Search& search) const {
 
 uint32_t MatcherImpl::MatchHost(const Host& host, Search& search) const {
   if (host.has_exact && search.path.size() <= tables_.max_exact_bytes) {
-    const Node* node = FindNode(ExactKey(host.key, search.ExactHash()));
-    if (node != nullptr && tables_.Text(node->text, node->text_size) == search.path) {
+    const Node* node = tables_.nodes.Find(ExactKey(host.key, search.ExactHash()));
+    if (node != nullptr && tables_.TextOf(*node) == search.path) {
       const uint32_t found = FirstWhole(*node, search);
       if (found != kNone) return found;
     }
@@ -243,9 +242,9 @@ uint32_t MatcherImpl::Match(const RequestView& request) const {
 
 size_t MatcherImpl::memory_bytes() const {
   const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
-  size_t total = sizeof(*this) + bytes(tables_.hosts) + bytes(tables_.nodes) + bytes(tables_.rules) +
+  size_t total = sizeof(*this) + bytes(tables_.hosts) + tables_.nodes.memory_bytes() + bytes(tables_.rules) +
                  bytes(tables_.regexes) + bytes(tables_.conditions) + bytes(tables_.indexed_lists) +
-                 bytes(tables_.owners) + tables_.text.capacity() + tables_.filter.memory_bytes();
+                 bytes(tables_.owners) + tables_.text.capacity();
   for (const IndexedList& list : tables_.indexed_lists) {
     total += bytes(list.rules) + bytes(list.by_value) + bytes(list.others) + list.header.capacity();
   }

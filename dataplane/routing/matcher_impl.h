@@ -37,7 +37,6 @@ class MatcherImpl final : public Matcher {
   static bool MethodHolds(uint16_t methods, Search& search);
 
   const Host* FindHost(std::string_view name, bool wildcard) const;
-  const Node* FindNode(uint64_t key) const;
   // Whether the pattern's text is what the path has.
   bool Verify(const Node& node, std::string_view path) const;
 

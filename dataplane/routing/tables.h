@@ -1,13 +1,14 @@
 // What a matcher consists of: flat tables without pointers between them.
 //
-// Every path pattern of every host is a node in one open-addressing table. The
-// key of a node is chained from the host's key and the hashes of the segments, so
-// that all keys of a request's path are known before the first look-up and one
-// look-up costs one cache line, wherever the node is in the tree.
+// Every path pattern of every host is a node in one table. The key of a node is
+// chained from the host's key and the hashes of the segments, so that all keys of
+// a request's path are known before the first look-up, wherever the node is in
+// the tree.
 #ifndef DATAPLANE_ROUTING_TABLES_H_
 #define DATAPLANE_ROUTING_TABLES_H_
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "dataplane/routing/compiled_match.h"
 #include "dataplane/routing/conditions.h"
+#include "dataplane/routing/keyed_table.h"
 #include "dataplane/routing/path_hash.h"
 
 namespace portico::routing {
@@ -45,48 +47,31 @@ struct IndexedList {
   std::vector<uint32_t> others;
 };
 
-struct Node {
+// A path pattern of a host, without its text.
+struct NodeHead {
   static constexpr uint16_t kVariableChild = 1;
   static constexpr uint16_t kHasVariable = 2;  // In its own pattern.
-  // The only rule here stands in the node itself: `rules` is its value. Spares most
-  // matches a cache line.
+  // The only rule here stands in the node itself: `rules` is its value.
   static constexpr uint16_t kOneRule = 4;
 
-  uint64_t key = 0;    // 0: empty slot.
-  uint32_t text = 0;   // Of the pattern, in Tables::text.
-  uint16_t text_size = 0;
-  uint16_t flags = 0;
+  uint64_t key = 0;
   uint32_t rules = 0;  // Place of the first; whole-path rules come first.
   uint32_t whole = 0;  // How many match this path only.
   uint32_t rest = 0;   // How many match everything below, too.
+  uint16_t flags = 0;
   // Most segments of any pattern below its variable child; 0 without.
   uint16_t below = 0;
   uint16_t methods = kAnyMethod;  // With kOneRule.
+  uint16_t text_size = 0;         // Of the pattern; 0 without rules.
 };
-static_assert(sizeof(Node) == 32, "two to a cache line");
 
-// Says of most keys that are no node's that they are not, from a few cache lines that
-// stay warm where the nodes do not: with many routes, what a request asks for in vain
-// would cost more than what it finds.
-class NodeFilter {
- public:
-  // All keys that are added later are in vain until they are.
-  explicit NodeFilter(size_t nodes = 0) {
-    while ((size_t{1} << log2_) < nodes * kBitsPerNode) ++log2_;
-    words_.resize((size_t{1} << log2_) / 64);
-  }
-  void Add(uint64_t key) { words_[Place(key) / 64] |= uint64_t{1} << Place(key) % 64; }
-  bool MayHold(uint64_t key) const { return (words_[Place(key) / 64] >> Place(key) % 64 & 1) != 0; }
-  size_t memory_bytes() const { return words_.capacity() * sizeof(words_[0]); }
-
- private:
-  // One in 8 to 16 keys in vain is let through.
-  static constexpr size_t kBitsPerNode = 8;
-  size_t Place(uint64_t key) const { return static_cast<size_t>((key ^ kHashB) * kHashB >> (64 - log2_)); }
-
-  unsigned log2_ = 6;
-  std::vector<uint64_t> words_;
+// What a request needs of the path that it asks for: one cache line. With many routes that
+// line comes from memory, which costs more than all else of a match.
+struct alignas(64) Node : NodeHead {
+  // The pattern, or, where that has no room, its place in Tables::text.
+  char text[36];
 };
+static_assert(sizeof(Node) == 64, "one cache line");
 
 struct RegexRule {
   RuleRecord rule;
@@ -118,19 +103,23 @@ struct Tables {
   bool has_any_host = false;
   Host any_host;
   size_t max_wildcard_bytes = 0;  // 0: no wildcards.
-  std::vector<Node> nodes;        // Open addressing.
-  NodeFilter filter;              // Of their keys.
+  KeyedTable<Node> nodes;
   std::vector<RuleRecord> rules;
   std::vector<RegexRule> regexes;
   std::vector<const Conditions*> conditions;
   std::vector<IndexedList> indexed_lists;
-  std::string text;
+  std::string text;  // Names of hosts; patterns that have no room in nodes.
   size_t max_segments = 0;
   size_t max_exact_bytes = 0;
   // Keeps what `regexes` and `conditions` point to.
   std::vector<CompiledMatchPtr> owners;
 
-  std::string_view Text(uint32_t at, uint16_t size) const { return {text.data() + at, size}; }
+  std::string_view Text(uint32_t at, size_t size) const { return {text.data() + at, size}; }
+  // The pattern of a node.
+  std::string_view TextOf(const Node& node) const {
+    if (node.text_size <= sizeof node.text) return {node.text, node.text_size};
+    return Text(static_cast<uint32_t>(Load(node.text, sizeof(uint32_t))), node.text_size);
+  }
 };
 
 }  // namespace portico::routing
