@@ -9,8 +9,10 @@ namespace portico::filters {
 namespace {
 
 snapshot::RouteEntry NamedRoute() {
+  auto details = std::make_shared<snapshot::RouteDetails>();
+  details->name = "users";
   snapshot::RouteEntry route;
-  route.name = "users";
+  route.details = std::move(details);
   return route;
 }
 

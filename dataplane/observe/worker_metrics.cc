@@ -16,13 +16,12 @@ size_t CodeClassOf(int status) {
 WorkerMetrics::WorkerMetrics() : tables_(std::make_unique<Tables>()) {}
 WorkerMetrics::~WorkerMetrics() = default;
 
+void WorkerMetrics::Expect(RouteId route) { __builtin_prefetch(&tables_->CountersOf(route), 1); }
+
 void WorkerMetrics::Record(const ExchangeRecord& exchange) {
   Tables& tables = *tables_;
   const size_t code_class = CodeClassOf(exchange.status);
-  RouteCounters& route =
-      !exchange.has_route
-          ? tables.unrouted
-          : tables.routes.At(exchange.route.index <= kMaxRoutes ? exchange.route.index : 0);
+  RouteCounters& route = exchange.has_route ? tables.CountersOf(exchange.route) : tables.unrouted;
   route.requests[code_class].Add();
   route.request_bytes.Add(exchange.request_bytes);
   route.response_bytes.Add(exchange.response_bytes);

@@ -56,6 +56,9 @@ class WorkerMetrics {
   // count as overflow. No lock, no system call; no allocation but for the first
   // exchange of a chunk.
   void Record(const ExchangeRecord& exchange);
+  // Record() will be called for this route: among very many, its counters come from
+  // memory, and are there by then.
+  void Expect(RouteId route);
   // Counts a request that was no HTTP, or an abuse of the protocol, by a short
   // fixed name ("bad_chunk_size"). See ReasonTable for the bound.
   void ProtocolError(std::string_view reason);

@@ -81,6 +81,8 @@ struct WorkerMetrics::Tables {
   LatencyHistogram latency;
   ReasonTable reasons;
   ReasonTable protocol_errors;
+
+  RouteCounters& CountersOf(RouteId route) { return routes.At(route.index <= kMaxRoutes ? route.index : 0); }
 };
 
 }  // namespace portico::observe

@@ -53,7 +53,7 @@ void WriteAccessLog(const Exchange& x, int64_t duration) {
   record.host = x.original_host;
   record.path = x.original_path;
   record.query_present = request.has_query ? "true" : "";
-  record.route = x.route != nullptr ? std::string_view(x.route->name) : "";
+  record.route = x.route != nullptr ? std::string_view(x.route->name()) : "";
   record.upstream = x.upstream != nullptr ? std::string_view(x.upstream->name) : "";
   record.endpoint = x.endpoint;
   record.consumer = x.policy ? x.policy->identity.consumer : "";

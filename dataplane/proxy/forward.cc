@@ -248,15 +248,17 @@ Task<void> UploadAndDownload(Attempt& attempt) {
 
 // The upstream of this request: one of the route's, by weight.
 upstream::Cluster& ChooseCluster(Exchange& x) {
-  const snapshot::RouteEntry& route = *x.route;
-  size_t target = 0;
-  if (route.targets.size() > 1) {
-    const uint32_t point = x.worker.random.Below(route.targets.back().cumulative_weight);
-    while (point >= route.targets[target].cumulative_weight) ++target;
+  const std::shared_ptr<const snapshot::UpstreamEntry>* chosen = &x.route->upstream;
+  if (*chosen == nullptr) {
+    const std::vector<snapshot::RouteDetails::Target>& targets = x.route->details->targets;
+    const uint32_t point = x.worker.random.Below(targets.back().cumulative_weight);
+    size_t target = 0;
+    while (point >= targets[target].cumulative_weight) ++target;
+    chosen = &targets[target].upstream;
   }
-  x.upstream = route.targets[target].upstream.get();
+  x.upstream = chosen->get();
   x.policy->upstream = x.upstream->name;
-  return x.worker.clusters.Get(route.targets[target].upstream, x.pinned->snapshot->revision);
+  return x.worker.clusters.Get(*chosen, x.pinned->snapshot->revision);
 }
 
 // Notes what was asked for a connection; false if there is none.

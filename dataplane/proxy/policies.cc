@@ -7,17 +7,24 @@
 namespace portico::proxy {
 
 std::optional<snapshot::LocalReply> RunRequestPolicies(snapshot::PolicyContext& context) {
-  for (const auto& policy : context.route.policies) {
+  if (context.route.policies == nullptr) return std::nullopt;
+  for (const auto& policy : *context.route.policies) {
     if (policy == nullptr) continue;
     if (auto reply = policy->OnRequest(context)) return reply;
   }
   return std::nullopt;
 }
 
-void RunResponsePolicies(snapshot::PolicyContext& context, http::ResponseHead& head) {
+void ApplyResponsePolicies(snapshot::PolicyContext& context, http::ResponseHead& head) {
+  if (context.route.policies == nullptr) return;
+  const snapshot::PolicyTable& policies = *context.route.policies;
   for (size_t i = snapshot::kPolicyCount; i-- > 0;) {
-    if (context.route.policies[i] != nullptr) context.route.policies[i]->OnResponse(context, head);
+    if (policies[i] != nullptr) policies[i]->OnResponse(context, head);
   }
+}
+
+void RunResponsePolicies(snapshot::PolicyContext& context, http::ResponseHead& head) {
+  ApplyResponsePolicies(context, head);
   AddPolicyFields(context, head);
 }
 

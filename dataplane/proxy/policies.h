@@ -15,6 +15,9 @@ std::optional<snapshot::LocalReply> RunRequestPolicies(snapshot::PolicyContext& 
 // In reverse, then the fields that the request policies left for the response.
 void RunResponsePolicies(snapshot::PolicyContext& context, http::ResponseHead& head);
 
+// In reverse, without those fields.
+void ApplyResponsePolicies(snapshot::PolicyContext& context, http::ResponseHead& head);
+
 // Only those fields: for the proxy's own replies.
 void AddPolicyFields(const snapshot::PolicyContext& context, http::ResponseHead& head);
 

@@ -163,10 +163,13 @@ TEST(RewriteTest, PathAndHostAreReplacedAsTheRouteSays) {
   RewriteRequest(request, route);
   EXPECT_EQ(request.path, "/api/x");
   EXPECT_EQ(request.authority, "api.example.com");
-  route.has_rewrite_prefix = true;
-  route.match_prefix = "/api";
-  route.rewrite_prefix = "/internal";
-  route.rewrite_host = "internal:8080";
+  auto details = std::make_shared<snapshot::RouteDetails>();
+  details->has_rewrite_prefix = true;
+  details->match_prefix = "/api";
+  details->rewrite_prefix = "/internal";
+  details->rewrite_host = "internal:8080";
+  route.details = details;
+  route.has_rewrite = true;
   RewriteRequest(request, route);
   EXPECT_EQ(request.path, "/internal/x");
   EXPECT_EQ(request.authority, "internal:8080");

@@ -20,11 +20,13 @@ std::string_view ReplacePrefix(std::string_view path, std::string_view match,
 }
 
 void RewriteRequest(http::RequestHead& request, const snapshot::RouteEntry& route) {
-  if (route.has_rewrite_prefix) {
-    request.path = ReplacePrefix(request.path, route.match_prefix, route.rewrite_prefix,
+  if (!route.has_rewrite) return;
+  const snapshot::RouteDetails& details = *route.details;
+  if (details.has_rewrite_prefix) {
+    request.path = ReplacePrefix(request.path, details.match_prefix, details.rewrite_prefix,
                                  request.headers.arena());
   }
-  if (!route.rewrite_host.empty()) request.authority = route.rewrite_host;
+  if (!details.rewrite_host.empty()) request.authority = details.rewrite_host;
 }
 
 }  // namespace portico::proxy

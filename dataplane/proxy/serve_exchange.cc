@@ -35,6 +35,9 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   if (x.route == nullptr) {
     return LocalReply{404, "no_route", "no route matches this host, path and method"};
   }
+  // Before the policies, so that what they say about the client is the last word.
+  SetHopHeaders(request, hop, x.worker.random);
+  x.worker.metrics.Expect(x.route->metric_id);
   const uint64_t max_body =
       x.route->max_body_bytes != 0 ? x.route->max_body_bytes : listener.max_body_bytes;
   if (max_body != 0) {
@@ -44,8 +47,6 @@ std::optional<LocalReply> Prepare(Exchange& x) {
     x.stream.LimitBody(max_body);
   }
 
-  // Before the policies, so that what they say about the client is the last word.
-  SetHopHeaders(request, hop, x.worker.random);
   x.policy.emplace(snapshot::PolicyContext{
       .request = request,
       .arena = x.arena(),
@@ -54,9 +55,8 @@ std::optional<LocalReply> Prepare(Exchange& x) {
       .now = x.started,
       .unix_now = x.started_unix,
       .request_id = x.request_id,
-      .upstream = x.route->targets.size() == 1
-                      ? std::string_view(x.route->targets[0].upstream->name)
-                      : std::string_view(),
+      .upstream = x.route->upstream != nullptr ? std::string_view(x.route->upstream->name)
+                                               : std::string_view(),
       .identity = {},
       .response_headers = http::HeaderList(x.arena()),
       .worker_states = &x.worker.policy_states,
@@ -96,15 +96,14 @@ Task<void> ReplyLocally(Exchange& x, const LocalReply& reply) {
 
 Task<void> RespondDirectly(Exchange& x) {
   RenderedReply reply(x.arena());
-  reply.head.status = x.route->respond_status;
+  const snapshot::RespondEntry& respond = *x.route->details->respond;
+  reply.head.status = respond.status;
   reply.head.body = http::BodyKind::kLength;
-  reply.head.content_length = x.route->respond_body.size();
-  reply.head.headers.Add(http::HeaderId::kContentType, x.route->respond_content_type);
+  reply.head.content_length = respond.body.size();
+  reply.head.headers.Add(http::HeaderId::kContentType, respond.content_type);
   reply.head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
-  reply.body = x.route->respond_body;
-  for (size_t i = snapshot::kPolicyCount; i-- > 0;) {
-    if (x.route->policies[i] != nullptr) x.route->policies[i]->OnResponse(*x.policy, reply.head);
-  }
+  reply.body = respond.body;
+  ApplyResponsePolicies(*x.policy, reply.head);
   co_await Reply(x, reply);
 }
 

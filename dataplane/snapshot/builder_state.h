@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -61,13 +62,16 @@ class Compilation {
   bool CompileListeners(Snapshot& snapshot, Built& built);
   bool CompileUpstreams(const Snapshot& snapshot, Built& built);
   bool CompileRoutes(Snapshot& snapshot, Built& built);
-  std::shared_ptr<const RouteEntry> CompileRoute(const api::StoredResourcePtr& stored, const Built& built);
+  // Without details in case of violations.
+  RouteEntry CompileRoute(const api::StoredResourcePtr& stored, const Built& built);
+  std::shared_ptr<const PolicyTable> SharedPolicies(PolicyTable policies);
+  std::shared_ptr<const RespondEntry> SharedRespond(const v1::Route& spec);
   bool CompileMatches(const Snapshot& snapshot, Built& built);
   bool CompileMatchers(Snapshot& snapshot, Built& built);
   // The matcher of the routes on `listener`, or of those on all listeners.
   std::shared_ptr<const routing::Matcher> BuildMatcher(const Snapshot& snapshot, const Built& built,
                                                        const std::string* listener);
-  bool Reusable(const RouteEntry& before, const api::StoredResource& stored) const;
+  bool Reusable(const RouteDetails& before, const api::StoredResource& stored) const;
   void Violate(const char* kind, const std::string& name, const absl::Status& why);
 
   const Built* const previous_;  // nullptr: none
@@ -80,6 +84,9 @@ class Compilation {
   bool upstreams_changed_ = true;
   // The same routes in the same places with the same conditions as before.
   bool same_matches_ = false;
+  // What routes that say the same share, so that it stays in the caches.
+  std::map<PolicyTable, std::shared_ptr<const PolicyTable>> policy_tables_;
+  std::map<std::tuple<int, std::string, std::string>, std::shared_ptr<const RespondEntry>> responds_;
   // By route: place of the one of the same name in the previous snapshot, or -1.
   std::vector<int64_t> previous_place_;
 };

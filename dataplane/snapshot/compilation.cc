@@ -94,10 +94,10 @@ bool Compilation::CompileUpstreams(const Snapshot& snapshot, Built& built) {
   return violations_.empty();
 }
 
-bool Compilation::Reusable(const RouteEntry& before, const api::StoredResource& stored) const {
+bool Compilation::Reusable(const RouteDetails& before, const api::StoredResource& stored) const {
   if (before.resource->hash != stored.hash) return false;
   if (upstreams_changed_) {
-    for (const RouteEntry::Target& target : before.targets) {
+    for (const RouteDetails::Target& target : before.targets) {
       if (changed_.count(api::ResourceKey{"Upstream", target.upstream->name}) != 0) return false;
     }
   }
@@ -106,47 +106,68 @@ bool Compilation::Reusable(const RouteEntry& before, const api::StoredResource& 
                                         [&](const auto& builder) { return builder->Affected(stored); });
 }
 
-std::shared_ptr<const RouteEntry> Compilation::CompileRoute(const api::StoredResourcePtr& stored,
-                                                            const Built& built) {
-  std::shared_ptr<RouteEntry> entry = MakeRoute(stored, ids_);
+std::shared_ptr<const PolicyTable> Compilation::SharedPolicies(PolicyTable policies) {
+  if (std::none_of(policies.begin(), policies.end(), [](const auto& policy) { return policy != nullptr; })) {
+    return nullptr;
+  }
+  std::shared_ptr<const PolicyTable>& shared = policy_tables_[policies];
+  if (shared == nullptr) shared = std::make_shared<const PolicyTable>(std::move(policies));
+  return shared;
+}
+
+std::shared_ptr<const RespondEntry> Compilation::SharedRespond(const v1::Route& spec) {
+  if (!spec.has_respond()) return nullptr;
+  RespondEntry respond = MakeRespond(spec);
+  std::shared_ptr<const RespondEntry>& shared =
+      responds_[std::tuple(respond.status, respond.content_type, respond.body)];
+  if (shared == nullptr) shared = std::make_shared<const RespondEntry>(std::move(respond));
+  return shared;
+}
+
+RouteEntry Compilation::CompileRoute(const api::StoredResourcePtr& stored, const Built& built) {
+  std::shared_ptr<RouteDetails> details = MakeRouteDetails(stored);
   const v1::Route& spec = stored->resource.route();
   uint32_t weight = 0;
   for (int i = 0; i < spec.upstreams_size(); ++i) {
     const v1::WeightedUpstream& target = spec.upstreams(i);
     const auto upstream = built.upstreams.find(target.name());
     if (upstream == built.upstreams.end()) {
-      Violate("Route", entry->name,
+      Violate("Route", details->name,
               absl::InvalidArgumentError(absl::StrCat("spec.upstreams[", i, "].name: \"", target.name(),
                                                       "\" is no Upstream of this revision")));
-      return nullptr;
+      return {};
     }
     weight += target.weight() == 0 ? 1 : target.weight();
-    entry->targets.push_back({upstream->second, weight});
+    details->targets.push_back({upstream->second, weight});
   }
+  details->targets.shrink_to_fit();
+  PolicyTable policies;
   for (const std::unique_ptr<PolicyBuilder>& builder : builders_) {
     absl::StatusOr<std::shared_ptr<const Policy>> policy = builder->Build(*stored);
     if (!policy.ok()) {
-      Violate("Route", entry->name, policy.status());
-      return nullptr;
+      Violate("Route", details->name, policy.status());
+      return {};
     }
-    entry->policies[static_cast<size_t>(builder->kind())] = *std::move(policy);
+    policies[static_cast<size_t>(builder->kind())] = *std::move(policy);
   }
-  return entry;
+  details->policies = SharedPolicies(std::move(policies));
+  details->respond = SharedRespond(spec);
+  return MakeRoute(std::move(details), ids_);
 }
 
 bool Compilation::CompileRoutes(Snapshot& snapshot, Built& built) {
-  static const std::vector<std::shared_ptr<const RouteEntry>> kNoRoutes;
-  const auto& before = previous_ == nullptr ? kNoRoutes : previous_->snapshot->routes;
+  static const std::vector<RouteEntry> kNoRoutes;
+  const std::vector<RouteEntry>& before = previous_ == nullptr ? kNoRoutes : previous_->snapshot->routes;
   snapshot.routes.reserve(before.size() + 1);
   previous_place_.reserve(before.size() + 1);
   size_t at = 0;  // Both are in the order of names.
   ForEachOf(snapshot.resources, "Route", [&](const std::string& name, const api::StoredResourcePtr& stored) {
-    while (at < before.size() && before[at]->name < name) ++at;
-    const bool known = at < before.size() && before[at]->name == name;
+    while (at < before.size() && before[at].name() < name) ++at;
+    const bool known = at < before.size() && before[at].name() == name;
     previous_place_.push_back(known ? static_cast<int64_t>(at) : -1);
-    if (known && Reusable(*before[at], *stored)) {
+    if (known && Reusable(*before[at].details, *stored)) {
       snapshot.routes.push_back(before[at]);
-    } else if (auto entry = CompileRoute(stored, built); entry != nullptr) {
+    } else if (RouteEntry entry = CompileRoute(stored, built); entry.details != nullptr) {
       snapshot.routes.push_back(std::move(entry));
     }
   });
@@ -157,14 +178,14 @@ bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
   same_matches_ = previous_ != nullptr && previous_->snapshot->routes.size() == snapshot.routes.size();
   built.matches.reserve(snapshot.routes.size());
   const auto match_of = [](const RouteEntry& route) -> const v1::RouteMatch& {
-    return route.resource->resource.route().match();
+    return route.details->resource->resource.route().match();
   };
   for (size_t i = 0; i < snapshot.routes.size(); ++i) {
-    const RouteEntry& route = *snapshot.routes[i];
+    const RouteEntry& route = snapshot.routes[i];
     if (previous_place_[i] >= 0) {
       const auto place = static_cast<size_t>(previous_place_[i]);
-      const RouteEntry& before = *previous_->snapshot->routes[place];
-      if (&before == &route || Serialized(match_of(before)) == Serialized(match_of(route))) {
+      const RouteEntry& before = previous_->snapshot->routes[place];
+      if (before.details == route.details || Serialized(match_of(before)) == Serialized(match_of(route))) {
         built.matches.push_back(previous_->matches[place]);
         continue;
       }
@@ -172,7 +193,7 @@ bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
     same_matches_ = false;
     absl::StatusOr<routing::CompiledMatchPtr> compiled = routing::Matcher::Compile(match_of(route));
     if (!compiled.ok()) {
-      Violate("Route", route.name, absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
+      Violate("Route", route.name(), absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
       continue;
     }
     built.matches.push_back({*std::move(compiled), !match_of(route).listeners().empty()});
@@ -185,12 +206,12 @@ std::shared_ptr<const routing::Matcher> Compilation::BuildMatcher(const Snapshot
   std::vector<routing::Matcher::Rule> rules;
   rules.reserve(snapshot.routes.size());
   for (uint32_t i = 0; i < snapshot.routes.size(); ++i) {
-    const RouteEntry& route = *snapshot.routes[i];
+    const RouteEntry& route = snapshot.routes[i];
     if (built.matches[i].names_listeners) {
-      const auto& names = route.resource->resource.route().match().listeners();
+      const auto& names = route.details->resource->resource.route().match().listeners();
       if (listener == nullptr || std::find(names.begin(), names.end(), *listener) == names.end()) continue;
     }
-    rules.push_back({route.name, nullptr, i, built.matches[i].compiled});
+    rules.push_back({route.name(), nullptr, i, built.matches[i].compiled});
   }
   absl::StatusOr<std::shared_ptr<const routing::Matcher>> matcher = routing::Matcher::Build(rules);
   if (matcher.ok()) return *std::move(matcher);
@@ -205,7 +226,7 @@ bool Compilation::CompileMatchers(Snapshot& snapshot, Built& built) {
   } else {
     for (size_t i = 0; i < snapshot.routes.size(); ++i) {
       if (!built.matches[i].names_listeners) continue;
-      const auto& names = snapshot.routes[i]->resource->resource.route().match().listeners();
+      const auto& names = snapshot.routes[i].details->resource->resource.route().match().listeners();
       built.named.insert(names.begin(), names.end());
     }
   }

@@ -1,5 +1,6 @@
 #include "dataplane/snapshot/entries.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -91,28 +92,41 @@ std::shared_ptr<const AccessLogEntry> MakeAccessLog(const api::StoredResource& s
   return entry;
 }
 
-std::shared_ptr<RouteEntry> MakeRoute(const api::StoredResourcePtr& stored, observe::MetricIds& ids) {
+std::shared_ptr<RouteDetails> MakeRouteDetails(const api::StoredResourcePtr& stored) {
   const v1::Route& spec = stored->resource.route();
-  auto entry = std::make_shared<RouteEntry>();
-  entry->name = stored->resource.name();
-  entry->resource = stored;
-  if (spec.has_respond()) {
-    entry->has_respond = true;
-    entry->respond_status = static_cast<int>(spec.respond().status());
-    entry->respond_body = spec.respond().body();
-    entry->respond_content_type =
-        spec.respond().content_type().empty() ? "text/plain; charset=utf-8" : spec.respond().content_type();
-  }
+  auto details = std::make_shared<RouteDetails>();
+  details->name = stored->resource.name();
+  details->resource = stored;
   if (!spec.rewrite().prefix().empty()) {
-    entry->has_rewrite_prefix = true;
-    entry->match_prefix = spec.match().path().prefix();
-    entry->rewrite_prefix = spec.rewrite().prefix();
+    details->has_rewrite_prefix = true;
+    details->match_prefix = spec.match().path().prefix();
+    details->rewrite_prefix = spec.rewrite().prefix();
   }
-  entry->rewrite_host = spec.rewrite().host();
-  entry->timeout_nanos = NanosOr(spec.has_timeout(), spec.timeout(), absl::Seconds(15));
-  entry->max_body_bytes = spec.max_body_bytes();
-  entry->attempts = Or(spec.retry().attempts(), 2);
-  entry->metric_id = ids.Route(entry->name);
+  details->rewrite_host = spec.rewrite().host();
+  return details;
+}
+
+RouteEntry MakeRoute(std::shared_ptr<const RouteDetails> details, observe::MetricIds& ids) {
+  const v1::Route& spec = details->resource->resource.route();
+  RouteEntry entry;
+  if (details->targets.size() == 1) entry.upstream = details->targets[0].upstream;
+  entry.policies = details->policies.get();
+  entry.timeout_nanos = NanosOr(spec.has_timeout(), spec.timeout(), absl::Seconds(15));
+  entry.max_body_bytes = spec.max_body_bytes();
+  entry.metric_id = ids.Route(details->name);
+  entry.attempts = static_cast<uint16_t>(std::min<uint32_t>(Or(spec.retry().attempts(), 2), UINT16_MAX));
+  entry.has_respond = details->respond != nullptr;
+  entry.has_rewrite = details->has_rewrite_prefix || !details->rewrite_host.empty();
+  entry.details = std::move(details);
+  return entry;
+}
+
+RespondEntry MakeRespond(const v1::Route& spec) {
+  RespondEntry entry;
+  entry.status = static_cast<int>(spec.respond().status());
+  entry.body = spec.respond().body();
+  entry.content_type =
+      spec.respond().content_type().empty() ? "text/plain; charset=utf-8" : spec.respond().content_type();
   return entry;
 }
 

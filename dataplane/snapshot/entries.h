@@ -17,8 +17,12 @@ absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::Sto
 absl::StatusOr<std::shared_ptr<const UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
                                                                   observe::MetricIds& ids);
 std::shared_ptr<const AccessLogEntry> MakeAccessLog(const api::StoredResource& stored);
-// Without targets and policies.
-std::shared_ptr<RouteEntry> MakeRoute(const api::StoredResourcePtr& stored, observe::MetricIds& ids);
+// Without what is shared: targets, policies, response.
+std::shared_ptr<RouteDetails> MakeRouteDetails(const api::StoredResourcePtr& stored);
+// The entry of a route whose details are complete.
+RouteEntry MakeRoute(std::shared_ptr<const RouteDetails> details, observe::MetricIds& ids);
+// REQUIRES: the route has a direct response.
+RespondEntry MakeRespond(const v1::Route& spec);
 
 }  // namespace portico::snapshot
 

@@ -28,7 +28,11 @@ const RouteEntry* Snapshot::Match(const ListenerEntry& listener, const http::Req
   for (const auto& [name, matcher] : matchers) {
     if (name != listener.name) continue;
     const uint32_t route = matcher->Match(HeadView(request));
-    return route == routing::Matcher::kNone ? nullptr : routes[route].get();
+    if (route == routing::Matcher::kNone) return nullptr;
+    const RouteEntry* entry = &routes[route];
+    // Among very many it comes from memory. On its way there is other work to do.
+    __builtin_prefetch(entry);
+    return entry;
   }
   return nullptr;
 }

@@ -40,32 +40,57 @@ struct UpstreamEntry {
   observe::UpstreamId metric_id;
 };
 
-// A Route, compiled; shared by successive snapshots while nothing it uses changes.
-struct RouteEntry {
+// What a route answers by itself.
+struct RespondEntry {
+  int status = 0;
+  std::string body;
+  std::string content_type;
+};
+
+// Of one route, by kind; nullptr: the route does not use it.
+using PolicyTable = std::array<std::shared_ptr<const Policy>, kPolicyCount>;
+
+// A Route, compiled; shared by successive snapshots while nothing it uses changes. What
+// every request needs of it stands in RouteEntry.
+struct RouteDetails {
   struct Target {
     std::shared_ptr<const UpstreamEntry> upstream;
     // Sum of the weights up to and including this one.
     uint32_t cumulative_weight = 0;
   };
   std::string name;
-  api::StoredResourcePtr resource;
   std::vector<Target> targets;  // Empty with a direct response.
-  bool has_respond = false;
-  int respond_status = 0;
-  std::string respond_body;
-  std::string respond_content_type;
   // Rewrites; empty: unchanged. `match_prefix` is what `rewrite_prefix` replaces; both
   // as written.
   bool has_rewrite_prefix = false;
   std::string match_prefix;
   std::string rewrite_prefix;
   std::string rewrite_host;
+  api::StoredResourcePtr resource;
+  // Routes of one revision that say the same share these two. May be nullptr: no policy;
+  // no direct response.
+  std::shared_ptr<const PolicyTable> policies;
+  std::shared_ptr<const RespondEntry> respond;
+};
+
+// A route as requests see it: one cache line, and in a snapshot one beside the other.
+// Among very many routes, each line and each page that a request touches for its route
+// comes from memory and costs more than a hundred instructions.
+struct alignas(64) RouteEntry {
+  std::shared_ptr<const RouteDetails> details;  // Never null in a snapshot.
+  // The only target; nullptr: there is none, or several (details->targets).
+  std::shared_ptr<const UpstreamEntry> upstream;
+  const PolicyTable* policies = nullptr;  // details->policies
   int64_t timeout_nanos = 0;
   uint64_t max_body_bytes = 0;  // 0: the listener's
-  uint32_t attempts = 2;
-  std::array<std::shared_ptr<const Policy>, kPolicyCount> policies;
   observe::RouteId metric_id;
+  uint16_t attempts = 2;
+  bool has_respond = false;
+  bool has_rewrite = false;  // Of prefix or host.
+
+  const std::string& name() const { return details->name; }
 };
+static_assert(sizeof(RouteEntry) == 64);
 
 struct ListenerEntry {
   std::string name;
@@ -99,7 +124,7 @@ class Snapshot {
   const RouteEntry* Match(const ListenerEntry& listener, const http::RequestHead& request) const;
 
   // Filled by the builder.
-  std::vector<std::shared_ptr<const RouteEntry>> routes;
+  std::vector<RouteEntry> routes;  // In the order of names.
   std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>> matchers;  // by listener name
 };
 

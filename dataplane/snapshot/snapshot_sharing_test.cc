@@ -83,8 +83,8 @@ TEST(SnapshotSharingTest, WorkersMatchWhileRevisionsChange) {
           head.host = "h";
           head.method_text = "GET";
           const RouteEntry* route = pinned->Match(*pinned->listeners[0], head);
-          if (route == nullptr || route->name != "route-" + std::to_string(i)) continue;
-          matched.fetch_add(route->targets[0].upstream->endpoints.size());
+          if (route == nullptr || route->name() != "route-" + std::to_string(i)) continue;
+          matched.fetch_add(route->upstream->endpoints.size());
         }
       }
     });
@@ -117,7 +117,7 @@ TEST(SnapshotSharingTest, OneChangeAmongManyTouchesOneEntry) {
   auto second = builder.Build(2, set, violations);
   ASSERT_TRUE(second.ok()) << second.status();
   size_t shared = 0;
-  for (size_t i = 0; i < (*first)->routes.size(); ++i) shared += (*first)->routes[i] == (*second)->routes[i];
+  for (size_t i = 0; i < (*first)->routes.size(); ++i) shared += (*first)->routes[i].details == (*second)->routes[i].details;
   EXPECT_EQ(shared, static_cast<size_t>(kRoutes - 1));
   EXPECT_EQ((*first)->matchers[0].second, (*second)->matchers[0].second);
 }

@@ -118,10 +118,14 @@ class SnapshotTest : public testing::Test {
     return snapshot.ok() ? *snapshot : nullptr;
   }
   static const RouteEntry* Route(const Snapshot& snapshot, const std::string& name) {
-    for (const auto& route : snapshot.routes) {
-      if (route->name == name) return route.get();
+    for (const RouteEntry& route : snapshot.routes) {
+      if (route.name() == name) return &route;
     }
     return nullptr;
+  }
+  static const RouteDetails* Details(const Snapshot& snapshot, const std::string& name) {
+    const RouteEntry* route = Route(snapshot, name);
+    return route == nullptr ? nullptr : route->details.get();
   }
   // The name of the matching route, or "".
   static std::string Match(const Snapshot& snapshot, size_t listener, const char* path, const char* tenant = "acme") {
@@ -133,7 +137,7 @@ class SnapshotTest : public testing::Test {
     head.host = head.authority = "h";
     if (tenant != nullptr) head.headers.Add("x-TENANT", tenant);
     const RouteEntry* route = snapshot.Match(*snapshot.listeners[listener], head);
-    return route == nullptr ? "" : route->name;
+    return route == nullptr ? "" : route->name();
   }
 
   base::FakeClock clock_;
@@ -171,10 +175,10 @@ TEST_F(SnapshotTest, CompilesEntriesWithTheirDefaults) {
   EXPECT_THAT(snapshot->access_logs[0]->request_headers, testing::ElementsAre("user-agent"));
 
   const RouteEntry& users = *Route(*snapshot, "users");
-  ASSERT_EQ(users.targets.size(), 2u);
-  EXPECT_EQ(users.targets[0].cumulative_weight, 3u);
-  EXPECT_EQ(users.targets[1].cumulative_weight, 4u);
-  const UpstreamEntry& upstream = *users.targets[0].upstream;
+  ASSERT_EQ(users.details->targets.size(), 2u);
+  EXPECT_EQ(users.details->targets[0].cumulative_weight, 3u);
+  EXPECT_EQ(users.details->targets[1].cumulative_weight, 4u);
+  const UpstreamEntry& upstream = *users.details->targets[0].upstream;
   EXPECT_TRUE(upstream.least_request);
   ASSERT_EQ(upstream.endpoints.size(), 2u);
   EXPECT_EQ(upstream.endpoints[1].address.ToString(), "[::1]:9002");
@@ -182,22 +186,28 @@ TEST_F(SnapshotTest, CompilesEntriesWithTheirDefaults) {
   EXPECT_EQ(upstream.connect_timeout_nanos, 5 * base::kNanosPerSecond);
   EXPECT_EQ(upstream.max_pending_requests, 1024u);
   EXPECT_EQ(upstream.outlier_failures, 5u);
-  EXPECT_EQ(users.targets[1].upstream->max_requests, 5u);
-  EXPECT_TRUE(users.has_rewrite_prefix);
-  EXPECT_EQ(users.match_prefix, "/users");
-  EXPECT_EQ(users.rewrite_prefix, "/v2/users");
-  EXPECT_EQ(users.rewrite_host, "users.internal");
+  EXPECT_EQ(users.details->targets[1].upstream->max_requests, 5u);
+  EXPECT_EQ(users.upstream, nullptr) << "there are two";
+  EXPECT_TRUE(users.has_rewrite);
+  EXPECT_TRUE(users.details->has_rewrite_prefix);
+  EXPECT_EQ(users.details->match_prefix, "/users");
+  EXPECT_EQ(users.details->rewrite_prefix, "/v2/users");
+  EXPECT_EQ(users.details->rewrite_host, "users.internal");
   EXPECT_EQ(users.timeout_nanos, 3 * base::kNanosPerSecond);
   EXPECT_EQ(users.attempts, 2u);
   const RouteEntry& orders = *Route(*snapshot, "orders");
   EXPECT_EQ(orders.timeout_nanos, 15 * base::kNanosPerSecond);
   EXPECT_EQ(orders.attempts, 1u);
+  ASSERT_NE(orders.upstream, nullptr);
+  EXPECT_EQ(orders.upstream->name, "orders");
+  EXPECT_FALSE(orders.has_rewrite);
+  EXPECT_FALSE(orders.has_respond);
   EXPECT_EQ(orders.max_body_bytes, 10u);
   EXPECT_NE(orders.metric_id.index, users.metric_id.index);
   const RouteEntry& status = *Route(*snapshot, "status");
   EXPECT_TRUE(status.has_respond);
-  EXPECT_EQ(status.respond_status, 200);
-  EXPECT_EQ(status.respond_content_type, "text/plain; charset=utf-8");
+  EXPECT_EQ(status.details->respond->status, 200);
+  EXPECT_EQ(status.details->respond->content_type, "text/plain; charset=utf-8");
 }
 
 TEST_F(SnapshotTest, MatchesByListener) {
@@ -230,9 +240,9 @@ spec: {match: {path: {prefix: /users}}, upstreams: [{name: users}], timeout: 4s}
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(counts_.built, 1);
   EXPECT_EQ(counts_.asked, 0) << "no policy is made of a route that did not change";
-  EXPECT_EQ(Route(*first, "orders"), Route(*second, "orders"));
-  EXPECT_NE(Route(*first, "users"), Route(*second, "users"));
-  EXPECT_EQ(Route(*first, "users")->targets[0].upstream, Route(*second, "users")->targets[0].upstream);
+  EXPECT_EQ(Details(*first, "orders"), Details(*second, "orders"));
+  EXPECT_NE(Details(*first, "users"), Details(*second, "users"));
+  EXPECT_EQ(Route(*first, "users")->details->targets[0].upstream, Route(*second, "users")->details->targets[0].upstream);
   EXPECT_EQ(first->listeners[0], second->listeners[0]);
   EXPECT_EQ(first->access_logs[0], second->access_logs[0]);
   EXPECT_EQ(first->matchers[0].second, second->matchers[0].second);
@@ -253,10 +263,10 @@ spec: {endpoints: [{address: "127.0.0.1:9009"}]}
   }
   const auto second = Build(set);
   ASSERT_NE(second, nullptr);
-  EXPECT_EQ(Route(*first, "orders"), Route(*second, "orders"));
-  ASSERT_NE(Route(*first, "users"), Route(*second, "users"));
-  EXPECT_EQ(Route(*second, "users")->targets[0].upstream->endpoints[0].address.port, 9009);
-  EXPECT_EQ(Route(*second, "users")->targets[1].upstream, Route(*first, "users")->targets[1].upstream);
+  EXPECT_EQ(Details(*first, "orders"), Details(*second, "orders"));
+  ASSERT_NE(Details(*first, "users"), Details(*second, "users"));
+  EXPECT_EQ(Route(*second, "users")->details->targets[0].upstream->endpoints[0].address.port, 9009);
+  EXPECT_EQ(Route(*second, "users")->details->targets[1].upstream, Route(*first, "users")->details->targets[1].upstream);
   EXPECT_EQ(first->matchers[0].second, second->matchers[0].second);
 }
 
@@ -293,7 +303,7 @@ TEST_F(SnapshotTest, RefusesAndKeepsTheLastOne) {
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("revision 2"));
   const auto third = Build(set);
   ASSERT_NE(third, nullptr);
-  EXPECT_EQ(Route(*first, "users"), Route(*third, "users"));
+  EXPECT_EQ(Details(*first, "users"), Details(*third, "users"));
 }
 
 TEST_F(SnapshotTest, PoliciesAreMadeAnewAfterARefusalByABuilder) {
@@ -334,12 +344,12 @@ TEST_F(SnapshotTest, AffectedRoutesGetNewPolicies) {
   const auto second = Build(set);
   ASSERT_NE(second, nullptr);
   const auto round = [](const RouteEntry* route) {
-    const auto& policy = route->policies[static_cast<size_t>(PolicyKind::kHeaderTransform)];
+    const auto& policy = (*route->policies)[static_cast<size_t>(PolicyKind::kHeaderTransform)];
     return static_cast<const CountingBuilder::RoundPolicy&>(*policy).round;
   };
   EXPECT_EQ(round(Route(*second, "orders")), 2);
   EXPECT_EQ(round(Route(*second, "users")), 1);
-  EXPECT_EQ(Route(*first, "users"), Route(*second, "users"));
+  EXPECT_EQ(Details(*first, "users"), Details(*second, "users"));
 }
 
 TEST_F(SnapshotTest, OutlivesItsBuilder) {

@@ -37,7 +37,7 @@ std::string_view RawValue(const api::HeaderPart& part, const snapshot::PolicyCon
       return field == nullptr ? std::string_view() : field->value;
     }
     case Variable::kRouteName:
-      return context.route.name;
+      return context.route.name();
     case Variable::kUpstreamName:
       return context.upstream;
     case Variable::kConsumerName:

@@ -75,7 +75,7 @@ CellKey RateLimitPolicy::KeyOf(size_t place, const snapshot::PolicyContext& cont
         }
         break;
       case Limit::Part::kRoute:
-        add_text('r', context.route.name);
+        add_text('r', context.route.name());
         break;
       case Limit::Part::kHeader:
         add_text('h', HeaderValue(context, part.name));
