@@ -219,6 +219,9 @@ void MetricsCollector::CollectTotals(Families& out) const {
                active(&W::upstream_connections_total, &W::upstream_connections_closed_total)));
   counter("portico_upstream_connect_failures_total", "Connections to upstreams that failed to open",
           &W::upstream_connect_failures_total);
+  counter("portico_upstream_connections_given_up_total",
+          "Connections to upstreams closed at rest so that another worker could open one",
+          &W::upstream_connections_given_up_total);
   out.push_back(OneGauge("portico_requests_active", "Requests being served",
                          active(&W::requests_active_started, &W::requests_active_finished)));
   counter("portico_retries_total", "Requests sent to an upstream once more", &W::retries_total);

@@ -68,6 +68,8 @@ class WorkerMetrics {
   Counter connections_handed_over_total;
   Counter upstream_connections_total, upstream_connections_closed_total,
       upstream_connect_failures_total;
+  // Closed so that another worker could open one.
+  Counter upstream_connections_given_up_total;
   Counter requests_active_started, requests_active_finished;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;

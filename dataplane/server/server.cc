@@ -69,6 +69,7 @@ absl::Status Server::Start() {
   for (uint32_t i = 0; i < options_.workers; ++i) {
     workers_.push_back(
         std::make_unique<Worker>(WorkerOptions{.index = i,
+                                               .workers = options_.workers,
                                                .max_connections = options_.max_connections,
                                                .clock = clock_,
                                                .limits = limits_,

@@ -48,7 +48,7 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
       loop_(std::move(engine), options.clock),
       random_(SeededRandom()),
       access_log_(options.access_log.MakeWriter()),
-      clusters_({loop_, *metrics_, random_, options.limits}),
+      clusters_({loop_, *metrics_, random_, options.limits, options.workers}),
       context_{.loop = loop_,
                .metrics = *metrics_,
                .access_log = *access_log_,

@@ -40,6 +40,7 @@ struct Revision {
 // What a worker is made of. What is referred to outlives it.
 struct WorkerOptions {
   uint32_t index = 0;
+  uint32_t workers = 1;
   // Connections open at once on each listener, all workers together; 0: no limit.
   uint32_t max_connections = 0;
   const base::Clock& clock;

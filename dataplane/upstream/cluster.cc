@@ -12,11 +12,17 @@
 namespace portico::upstream {
 
 Cluster::Cluster(ClusterContext& context, std::shared_ptr<const snapshot::UpstreamEntry> entry)
-    : context_(context), limits_(context.limits.Get(entry->name)), allowance_(limits_) {
+    : context_(context),
+      limits_(context.limits.Get(entry->name)),
+      seat_(limits_->connections.Join(context.loop, *this)),
+      allowance_(limits_) {
   Update(std::move(entry));
 }
 
-Cluster::~Cluster() { PORTICO_CHECK(idle() && connections_.empty() && first_waiter_ == nullptr); }
+Cluster::~Cluster() {
+  PORTICO_CHECK(idle() && connections() == 0 && first_waiter_ == nullptr);
+  limits_->connections.Leave(seat_);
+}
 
 void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
   std::unordered_map<std::string, std::unique_ptr<Host>> before;
@@ -49,16 +55,18 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
     unlisted.push_back(std::move(host));
   }
   for (auto& host : unlisted) hosts_.push_back(std::move(host));
+  const uint32_t max_before = entry_ == nullptr ? 0 : entry_->max_connections;
   entry_ = std::move(entry);
   MakeBalancer();
+  // Who waits looks again.
+  for (uint32_t i = max_before; i < entry_->max_connections && first_waiter_ != nullptr; ++i) {
+    WakeForRoom();
+  }
   for (auto& host : hosts_) {
     if (host->listed) continue;
     // A copy: closing takes them off the list.
     const std::vector<PooledConnection*> resting = host->available;
-    for (PooledConnection* connection : resting) {
-      connection->OnConnectionUnusable(*connection->connection);
-      connection->connection->Close();
-    }
+    for (PooledConnection* connection : resting) CloseResting(*connection);
   }
   DropUnlistedHosts();
 }
@@ -113,22 +121,20 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
   Acquired out;
   out.host = host;
   bool again = false;
-  while (!TryTake(limits_->connections, entry_->max_connections)) {
+  bool place = TakePlace();
+  while (!place) {
     if (OpenResting(scope, arena, out)) {
       MoveRequest(*host, out.lease.host());
       co_return out;
     }
-    // Without a connection of its own nothing will ever be free here: other workers
-    // have them all.
-    const bool hopeless = connections_.empty() && opening_ == 0;
-    if (hopeless || !TryTake(limits_->pending, entry_->max_pending_requests)) {
+    if (!TryTake(limits_->pending, entry_->max_pending_requests)) {
       out.error = AcquireError::kOverloaded;
-      // The next in line has no hope either.
-      if (hopeless) WakeForRoom();
       break;
     }
     PooledConnection* promised = nullptr;
-    const absl::Status waited = co_await WaitForConnection(scope, again, &promised);
+    absl::Status waited;
+    place = NeedsPlace() && SeekPlace();
+    if (!place) waited = co_await WaitForConnection(scope, again, &promised, &place);
     limits_->pending.fetch_sub(1, std::memory_order_relaxed);
     again = true;
     if (promised != nullptr) {
@@ -140,9 +146,11 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
       Offer(*promised);
     }
     if (!waited.ok()) {
+      if (place) ReturnPlace(/*claimed=*/false);
       out.error = AcquireError::kCancelled;
       break;
     }
+    if (!place) place = TakePlace();
   }
   if (out.error == AcquireError::kNone) co_return co_await Connect(scope, arena, host);
   ReturnRequest(*host);
@@ -168,10 +176,7 @@ bool Cluster::OpenResting(event::CancelScope& scope, base::Arena& arena, Acquire
     }
   }
   // An ejected endpoint must not hold the room that the others need.
-  if (useless != nullptr) {
-    useless->OnConnectionUnusable(*useless->connection);
-    useless->connection->Close();
-  }
+  if (useless != nullptr) CloseResting(*useless);
   return false;
 }
 
@@ -203,8 +208,7 @@ event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& a
     connection.connection->Close();
     out.detail = absl::UnavailableError("closed by the upstream at once");
   } else {
-    limits_->connections.fetch_sub(1, std::memory_order_relaxed);
-    WakeForRoom();
+    ReturnPlace(/*claimed=*/false);
     out.detail = stream.status();
   }
   ReturnRequest(*host);
@@ -219,7 +223,7 @@ event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& a
 }
 
 event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope, bool in_front,
-                                                     PooledConnection** promised) {
+                                                     PooledConnection** promised, bool* place) {
   Waiter waiter(context_.loop);
   if (first_waiter_ == nullptr) {
     first_waiter_ = last_waiter_ = &waiter;
@@ -230,8 +234,13 @@ event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope, 
   }
   const absl::Status waited = co_await waiter.ready.Wait(scope);
   RemoveWaiter(waiter);
+  *place = waiter.place;
+  if (waiter.place) --granted_;
+  if (first_waiter_ == nullptr && seat_->seeking()) limits_->connections.EndSeek(seat_);
   // Room that was offered to it after it was cancelled is for the next in line.
-  if (!waited.ok() && waiter.ready.is_set() && waiter.connection == nullptr) WakeForRoom();
+  if (!waited.ok() && waiter.ready.is_set() && waiter.connection == nullptr && !waiter.place) {
+    WakeForRoom();
+  }
   *promised = waiter.connection;
   if (waiter.connection != nullptr) waiter.connection->promised_to = promised;
   co_return waited;
@@ -268,6 +277,7 @@ void Cluster::Offer(PooledConnection& connection) {
     client.Close();
     return;
   }
+  if (limits_->connections.sought() && HasSurplus() && GiveUp(connection)) return;
   if (Waiter* waiter = PopWaiter(); waiter != nullptr) {
     // Out of the host's list until the waiter runs.
     connection.OnConnectionUnusable(client);
@@ -296,13 +306,13 @@ void Cluster::Report(Host& host, bool success) {
 
 void Cluster::DropConnection(PooledConnection& connection) {
   if (connection.promised_to != nullptr) *connection.promised_to = nullptr;
-  limits_->connections.fetch_sub(1, std::memory_order_relaxed);
   context_.metrics.upstream_connections_closed_total.Add();
+  const bool claimed = connection.claimed;
   const size_t index = connection.index;
   std::swap(connections_[index], connections_.back());
   connections_[index]->index = index;
   connections_.pop_back();
-  WakeForRoom();
+  ReturnPlace(claimed);
 }
 
 // Not as soon as the last request has ended: who tells of that request's fate still
@@ -325,19 +335,14 @@ void Cluster::CloseIdle(base::MonotonicNanos now) {
     auto& list = host->available;
     while (!list.empty() && list.front()->connection->open_streams() == 0 &&
            now - list.front()->idle_since >= entry_->idle_timeout_nanos) {
-      PooledConnection& connection = *list.front();
-      connection.OnConnectionUnusable(*connection.connection);
-      connection.connection->Close();
+      CloseResting(*list.front());
     }
   }
 }
 
 void Cluster::Close() {
   closing_ = true;
-  for (auto& connection : connections_) {
-    connection->OnConnectionUnusable(*connection->connection);
-    connection->connection->Close();
-  }
+  for (auto& connection : connections_) CloseResting(*connection);
 }
 
 }  // namespace portico::upstream

@@ -18,6 +18,7 @@
 #include "dataplane/observe/worker_metrics.h"
 #include "dataplane/snapshot/snapshot.h"
 #include "dataplane/upstream/balancer.h"
+#include "dataplane/upstream/connection_places.h"
 #include "dataplane/upstream/host.h"
 #include "dataplane/upstream/limits.h"
 #include "dataplane/upstream/pooled_connection.h"
@@ -31,6 +32,8 @@ struct ClusterContext {
   observe::WorkerMetrics& metrics;
   Random& random;
   LimitRegistry& limits;
+  // How many workers share the limits.
+  uint32_t workers = 1;
 };
 
 // Why there is no connection.
@@ -54,11 +57,11 @@ struct Acquired {
 };
 
 // Owned by a ClusterManager; its worker's thread only.
-class Cluster {
+class Cluster final : private PlaceMember {
  public:
   Cluster(ClusterContext& context, std::shared_ptr<const snapshot::UpstreamEntry> entry);
-  // Nothing may be in use (idle() and no connection; checked).
-  ~Cluster();
+  // Nothing may be in use (idle() and connections() is 0; checked).
+  ~Cluster() override;
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
@@ -85,7 +88,8 @@ class Cluster {
   void Close();
   // No exchange is open, none waits.
   bool idle() const { return allowance_.in_flight() == 0; }
-  size_t connections() const { return connections_.size(); }
+  // Open ones, and places that another worker has left to this one and that are on their way.
+  size_t connections() const { return connections_.size() + seat_->on_the_way(); }
   // When something was last asked of it.
   base::MonotonicNanos last_used() const { return last_used_; }
   const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
@@ -100,13 +104,14 @@ class Cluster {
     explicit Waiter(event::Loop& loop) : ready(loop) {}
     event::Event ready;
     PooledConnection* connection = nullptr;
+    bool place = false;  // It may open one: the place is taken.
     Waiter* next = nullptr;
   };
 
   event::Task<Acquired> Connect(event::CancelScope& scope, base::Arena& arena, Host* host);
   // At the end of the line, or in front for one that was woken and found nothing.
   event::Task<absl::Status> WaitForConnection(event::CancelScope& scope, bool in_front,
-                                              PooledConnection** promised);
+                                              PooledConnection** promised, bool* place);
   // Takes a connection at rest of any endpoint: there may be as many as allowed.
   bool OpenResting(event::CancelScope& scope, base::Arena& arena, Acquired& out);
   // The request counts for the host whose connection it got.
@@ -123,14 +128,34 @@ class Cluster {
   void DropUnlistedHosts();
   void MakeBalancer();
 
+  // One of the process's places for a connection.
+  bool TakePlace();
+  // A connection has ended, or was not opened. `claimed`: see PooledConnection.
+  void ReturnPlace(bool claimed);
+  // Less than a quarter of an even share of the places, and always when there is none: it
+  // may ask other workers for one instead of waiting for its own.
+  bool NeedsPlace() const;
+  // More than an even share. When all places are taken and somebody needs one, somebody has.
+  bool HasSurplus() const;
+  // Asks the other workers. True if a place was free after all, and is taken.
+  bool SeekPlace();
+  // Ends a connection at rest so that another worker may open one. False if that is not
+  // needed any more, or it is not at rest.
+  bool GiveUp(PooledConnection& connection);
+  void OnPlaceSought() override;
+  void OnPlaceGranted() override;
+  static void CloseResting(PooledConnection& connection);
+
   ClusterContext& context_;
   std::shared_ptr<const snapshot::UpstreamEntry> entry_;
   std::shared_ptr<SharedLimits> limits_;
+  std::shared_ptr<ConnectionPlaces::Seat> seat_;
   RequestAllowance allowance_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::unique_ptr<Balancer> balancer_;
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   size_t opening_ = 0;  // Connections that are being opened.
+  size_t granted_ = 0;  // Waiters with a place that have not run yet.
   Waiter* first_waiter_ = nullptr;
   Waiter* last_waiter_ = nullptr;
   base::MonotonicNanos last_used_ = 0;

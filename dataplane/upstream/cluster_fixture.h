@@ -88,7 +88,7 @@ class ClusterTest : public testing::Test {
       cluster_->Close();
       EXPECT_TRUE(event::RunUntil(loop_, [this] { return cluster_->connections() == 0; }));
       EXPECT_TRUE(cluster_->idle());
-      EXPECT_EQ(Shared()->connections.load(), 0);
+      EXPECT_EQ(Shared()->connections.taken(), 0);
       EXPECT_EQ(Shared()->pending.load(), 0);
       for (const auto& host : cluster_->hosts()) EXPECT_EQ(host->active_requests, 0u);
       cluster_.reset();

@@ -207,43 +207,25 @@ TEST_F(ClusterTest, RequestsHaveABound) {
   Serve(server, second_fd, second);
 }
 
-TEST_F(ClusterTest, NobodyWaitsForAnotherWorkersConnections) {
-  TestServer server(loop_);
-  auto entry = Entry({server.address()});
-  entry->max_connections = 1;
-  Make(entry);
-  // Another worker has the only place.
-  const std::shared_ptr<SharedLimits> shared = limits_.Get(entry->name);
-  ASSERT_TRUE(TryTake(shared->connections, 1));
-  Request request;
-  Start(request);
-  EXPECT_TRUE(request.done);
-  EXPECT_EQ(request.error, AcquireError::kOverloaded);
-  shared->connections.fetch_sub(1);
-}
-
-TEST_F(ClusterTest, ALineWithoutHopeIsRefusedAsAWhole) {
+TEST_F(ClusterTest, MoreConnectionsInANewRevisionServeWhoWaits) {
   TestServer server(loop_);
   auto entry = Entry({server.address()});
   entry->max_connections = 1;
   Make(entry);
   Request first, second, third;
-  first.keep = true;
   Start(first);
   const int fd = server.Accept();
   Start(second);
   Start(third);
+  auto more = Entry({server.address()});
+  more->max_connections = 2;
+  cluster_->Update(more);
+  const int second_fd = server.Accept();
+  Turns();
+  EXPECT_FALSE(third.acquired);
+  Serve(server, second_fd, second);
+  Serve(server, second_fd, third);
   Serve(server, fd, first);
-  server.Close(fd);
-  first.lease.End();
-  // Another worker is faster.
-  const std::shared_ptr<SharedLimits> shared = limits_.Get(entry->name);
-  shared->connections.fetch_add(1);
-  ASSERT_TRUE(Ends(second));
-  ASSERT_TRUE(Ends(third));
-  EXPECT_EQ(second.error, AcquireError::kOverloaded);
-  EXPECT_EQ(third.error, AcquireError::kOverloaded);
-  shared->connections.fetch_sub(1);
 }
 
 }  // namespace

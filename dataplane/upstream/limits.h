@@ -11,12 +11,14 @@
 #include <string_view>
 #include <utility>
 
+#include "dataplane/upstream/connection_places.h"
+
 namespace portico::upstream {
 
 // Shared by all workers. Thread-safe.
 struct SharedLimits {
-  // Open or opening connections; written only when one opens or closes.
-  std::atomic<int64_t> connections{0};
+  // Of connections; written only when one opens or closes, or is waited for.
+  ConnectionPlaces connections;
   // Requests waiting for a connection; written only when one has to wait.
   std::atomic<int64_t> pending{0};
   // Places for requests that workers have taken, see RequestAllowance.

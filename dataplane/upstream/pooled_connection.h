@@ -31,6 +31,8 @@ class PooledConnection final : public ClientConnectionOwner {
   // to it and being taken; nulled if the connection ends first.
   PooledConnection** promised_to = nullptr;
   base::MonotonicNanos idle_since = 0;
+  // It ends so that another worker may open one (ConnectionPlaces::Claim()).
+  bool claimed = false;
 };
 
 // One exchange's hold on a connection: gives it back, or ends it, when destroyed.
