@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "absl/strings/numbers.h"
@@ -41,13 +42,24 @@ bool ParseNumber(std::string_view text, uint32_t max, uint32_t& out) {
   return true;
 }
 
-size_t FormatByte(uint8_t value, char* out) {
-  size_t size = 0;
-  if (value >= 100) out[size++] = static_cast<char>('0' + value / 100);
-  if (value >= 10) out[size++] = static_cast<char>('0' + value / 10 % 10);
-  out[size++] = static_cast<char>('0' + value % 10);
-  return size;
+// The digits of one byte: three characters, of which `size` are meant, behind one another
+// so that they are written as one word.
+struct ByteText {
+  char digits[3] = {};
+  uint8_t size = 0;
+};
+
+constexpr std::array<ByteText, 256> MakeByteTexts() {
+  std::array<ByteText, 256> texts;
+  for (int value = 0; value < 256; ++value) {
+    ByteText& text = texts[static_cast<size_t>(value)];
+    if (value >= 100) text.digits[text.size++] = static_cast<char>('0' + value / 100);
+    if (value >= 10) text.digits[text.size++] = static_cast<char>('0' + value / 10 % 10);
+    text.digits[text.size++] = static_cast<char>('0' + value % 10);
+  }
+  return texts;
 }
+constexpr std::array<ByteText, 256> kByteTexts = MakeByteTexts();
 
 }  // namespace
 
@@ -96,12 +108,16 @@ size_t IpAddress::Format(char* out) const {
     std::memcpy(out, text, size);
     return size;
   }
-  size_t size = 0;
+  // Four bytes are written for each number: the dot, or the next number, comes over what
+  // is too much. What the last one writes is at most 16 bytes behind `out`.
+  char* next = out;
   for (size_t i = 0; i < 4; ++i) {
-    if (i > 0) out[size++] = '.';
-    size += FormatByte(bytes_[i], out + size);
+    const ByteText& text = kByteTexts[bytes_[i]];
+    std::memcpy(next, &text, sizeof(text));
+    next[text.size] = '.';
+    next += text.size + 1;
   }
-  return size;
+  return static_cast<size_t>(next - out) - 1;
 }
 
 std::string IpAddress::ToString() const {

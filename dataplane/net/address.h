@@ -26,7 +26,9 @@ class IpAddress {
   // 4 or 16 bytes in network order.
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
   std::string ToString() const;
-  // Writes at most 45 characters, returns how many. For the hot path.
+  // Writes at most 45 characters, returns how many. For the hot path: `out` has room for
+  // kMaxText, all of which may be written to.
+  static constexpr size_t kMaxText = 45;
   size_t Format(char* out) const;
   bool operator==(const IpAddress&) const = default;
 

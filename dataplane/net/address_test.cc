@@ -55,6 +55,16 @@ TEST(IpAddressTest, Parses) {
   }
 }
 
+TEST(IpAddressTest, EveryByteIsWrittenInDigits) {
+  for (int value = 0; value < 256; ++value) {
+    const auto byte = static_cast<uint8_t>(value);
+    const uint8_t bytes[4] = {byte, static_cast<uint8_t>(255 - value), 0, byte};
+    const std::string number = std::to_string(value);
+    EXPECT_EQ(IpAddress::FromBytes(bytes, /*v6=*/false).ToString(),
+              number + "." + std::to_string(255 - value) + ".0." + number);
+  }
+}
+
 TEST(IpAddressTest, MappedSockaddrIsIpv4) {
   sockaddr_storage storage = {};
   auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);

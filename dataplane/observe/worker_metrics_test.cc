@@ -1,12 +1,14 @@
 #include "dataplane/observe/worker_metrics.h"
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "dataplane/base/fake_clock.h"
+#include "dataplane/observe/histogram.h"
 #include "dataplane/observe/metrics_collector.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -190,6 +192,20 @@ TEST_F(MetricsTest, ConnectionsAndStatus) {
   EXPECT_THAT(text, HasSubstr("portico_control_plane_connected 1\n"));
   EXPECT_THAT(text, HasSubstr("portico_access_log_dropped_total 7\n"));
   EXPECT_THAT(text, HasSubstr("portico_build_info{version=\"1.2.3\",node_id=\"node\"} 1\n"));
+}
+
+TEST(LatencyBuckets, BoundsAreInclusive) {
+  std::vector<int64_t> durations = {0, 1, std::numeric_limits<int64_t>::max()};
+  for (const int64_t bound : kLatencyBounds) durations.insert(durations.end(), {bound - 1, bound, bound + 1});
+  for (int bits = 1; bits < 63; ++bits) {
+    const int64_t power = int64_t{1} << bits;
+    durations.insert(durations.end(), {power - 1, power, power + 1});
+  }
+  for (const int64_t nanos : durations) {
+    size_t bucket = 0;
+    while (bucket < kLatencyBounds.size() && nanos > kLatencyBounds[bucket]) ++bucket;
+    EXPECT_EQ(LatencyBuckets::Of(nanos), bucket) << nanos;
+  }
 }
 
 TEST(WorkerMetrics, WhatTheWorkersHoldIsShown) {

@@ -69,8 +69,8 @@ void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random&
   base::Arena& arena = headers.arena();
   const bool trusted = hop.peer_trusted();
 
-  char text[64];
-  const std::string_view peer = arena.Copy({text, hop.peer.Format(text)});
+  char* const text = static_cast<char*>(arena.Allocate(net::IpAddress::kMaxText, 1));
+  const std::string_view peer(text, hop.peer.Format(text));
   std::string_view forwarded_for = peer;
   if (trusted) {
     std::string_view before;

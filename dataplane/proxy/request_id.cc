@@ -1,19 +1,41 @@
 #include "dataplane/proxy/request_id.h"
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace portico::proxy {
 namespace {
 
-constexpr char kHex[] = "0123456789abcdef";
+constexpr uint64_t kEachByte = 0x0101010101010101;
 
-// The lowest `digits` hexadecimal digits of `value`, most significant first.
-char* PutHex(char* out, uint64_t value, int digits) {
-  for (int i = digits - 1; i >= 0; --i) {
-    out[i] = kHex[value & 0xf];
-    value >>= 4;
+// Eight hexadecimal digits of `value`, all at once: each of its nibbles in a byte of its
+// own, the most significant one first in memory.
+struct HexDigits {
+  explicit HexDigits(uint32_t value) {
+    uint64_t spread = value;
+    spread = (spread | spread << 16) & 0x0000ffff0000ffff;
+    spread = (spread | spread << 8) & 0x00ff00ff00ff00ff;
+    spread = (spread | spread << 4) & 0x0f0f0f0f0f0f0f0f;
+    // 1 in the bytes that are above 9: adding 6 carries into their upper halves.
+    const uint64_t letter = ((spread + 6 * kEachByte) >> 4) & kEachByte;
+    digits = __builtin_bswap64(spread + '0' * kEachByte + ('a' - '0' - 10) * letter);
   }
-  return out + digits;
+  void Put(char* out) const { std::memcpy(out, &digits, sizeof(digits)); }
+  // Four of them, from `first` on (0 or 4).
+  void PutFour(char* out, int first) const {
+    const auto four = static_cast<uint32_t>(digits >> (8 * first));
+    std::memcpy(out, &four, sizeof(four));
+  }
+  uint64_t digits;
+};
+static_assert(std::endian::native == std::endian::little);
+
+// 16 digits.
+char* PutHex(char* out, uint64_t value) {
+  HexDigits(static_cast<uint32_t>(value >> 32)).Put(out);
+  HexDigits(static_cast<uint32_t>(value)).Put(out + 8);
+  return out + 16;
 }
 
 bool IsLowerHex(std::string_view text) {
@@ -32,18 +54,21 @@ bool IsAllZero(std::string_view text) {
 std::string_view MakeRequestId(upstream::Random& random, base::Arena& arena) {
   constexpr size_t kLength = 36;
   char* const id = static_cast<char*>(arena.Allocate(kLength, 1));
-  const uint64_t high = random.Next();
   // Version 4 and variant 10 in their places.
+  const uint64_t high = (random.Next() & ~uint64_t{0xf000}) | 0x4000;
   const uint64_t low = (random.Next() & 0x3fffffffffffffff) | 0x8000000000000000;
-  char* out = PutHex(id, high >> 32, 8);
-  *out++ = '-';
-  out = PutHex(out, high >> 16, 4);
-  *out++ = '-';
-  out = PutHex(out, (high & 0x0fff) | 0x4000, 4);
-  *out++ = '-';
-  out = PutHex(out, low >> 48, 4);
-  *out++ = '-';
-  PutHex(out, low, 12);
+  const HexDigits second(static_cast<uint32_t>(high));
+  const HexDigits third(static_cast<uint32_t>(low >> 32));
+  HexDigits(static_cast<uint32_t>(high >> 32)).Put(id);
+  id[8] = '-';
+  second.PutFour(id + 9, 0);
+  id[13] = '-';
+  second.PutFour(id + 14, 4);
+  id[18] = '-';
+  third.PutFour(id + 19, 0);
+  id[23] = '-';
+  third.PutFour(id + 24, 4);
+  HexDigits(static_cast<uint32_t>(low)).Put(id + 28);
   return {id, kLength};
 }
 
@@ -64,10 +89,10 @@ std::string_view MakeTraceparent(upstream::Random& random, base::Arena& arena) {
   *out++ = '0';
   *out++ = '0';
   *out++ = '-';
-  out = PutHex(out, random.Next(), 16);
-  out = PutHex(out, random.Next() | 1, 16);  // Never all zero.
+  out = PutHex(out, random.Next());
+  out = PutHex(out, random.Next() | 1);  // Never all zero.
   *out++ = '-';
-  out = PutHex(out, random.Next() | 1, 16);
+  out = PutHex(out, random.Next() | 1);
   *out++ = '-';
   *out++ = '0';
   *out++ = '1';

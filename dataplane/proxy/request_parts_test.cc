@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,6 +34,23 @@ TEST(RequestIdTest, IsARandomUuidOfVersion4) {
     EXPECT_EQ(id[23], '-');
     EXPECT_TRUE(IsUsableRequestId(id));
     EXPECT_TRUE(seen.insert(id).second);
+  }
+}
+
+TEST(RequestIdTest, DigitsAreThoseOfTheNumbers) {
+  upstream::Random random(kSeed), same(kSeed);
+  base::Arena arena;
+  char expected[64];
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t high = same.Next(), low = same.Next();
+    std::snprintf(expected, sizeof(expected), "%08x-%04x-4%03x-%04x-%012llx", static_cast<unsigned>(high >> 32),
+                  static_cast<unsigned>(high >> 16 & 0xffff), static_cast<unsigned>(high & 0xfff),
+                  static_cast<unsigned>((low >> 48 & 0x3fff) | 0x8000),
+                  static_cast<unsigned long long>(low & 0xffffffffffff));
+    EXPECT_EQ(MakeRequestId(random, arena), expected);
+    const unsigned long long trace = same.Next(), rest = same.Next() | 1, parent = same.Next() | 1;
+    std::snprintf(expected, sizeof(expected), "00-%016llx%016llx-%016llx-01", trace, rest, parent);
+    EXPECT_EQ(MakeTraceparent(random, arena), expected);
   }
 }
 

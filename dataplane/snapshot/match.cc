@@ -1,3 +1,4 @@
+#include <cstddef>
 #include <string_view>
 
 #include "dataplane/snapshot/snapshot.h"
@@ -25,9 +26,9 @@ class HeadView final : public routing::RequestView {
 }  // namespace
 
 const RouteEntry* Snapshot::Match(const ListenerEntry& listener, const http::RequestHead& request) const {
-  for (const auto& [name, matcher] : matchers) {
-    if (name != listener.name) continue;
-    const uint32_t route = matcher->Match(HeadView(request));
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    if (listeners[i].get() != &listener) continue;
+    const uint32_t route = matchers[i].second->Match(HeadView(request));
     if (route == routing::Matcher::kNone) return nullptr;
     const RouteEntry* entry = &routes[route];
     // Among very many it comes from memory. On its way there is other work to do.

@@ -120,12 +120,12 @@ class Snapshot {
   std::vector<std::shared_ptr<const ListenerEntry>> listeners;
   std::vector<std::shared_ptr<const AccessLogEntry>> access_logs;
 
-  // The route for a request on the named listener; nullptr if none matches.
+  // The route for a request on one of `listeners`; nullptr if none matches.
   const RouteEntry* Match(const ListenerEntry& listener, const http::RequestHead& request) const;
 
   // Filled by the builder.
   std::vector<RouteEntry> routes;  // In the order of names.
-  std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>> matchers;  // by listener name
+  std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>> matchers;  // By listener name, in the order of `listeners`.
 };
 
 // Compiles revisions. Owned by one thread. All or nothing: on error the previous

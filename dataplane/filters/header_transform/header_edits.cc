@@ -14,8 +14,7 @@ namespace {
 constexpr size_t kMaxParts = 65;
 
 std::string_view AddressText(const snapshot::PolicyContext& context) {
-  constexpr size_t kMost = 46;
-  char* const text = context.arena.NewArray<char>(kMost);
+  char* const text = static_cast<char*>(context.arena.Allocate(net::IpAddress::kMaxText, 1));
   return {text, context.client.Format(text)};
 }
 
