@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 
-#include "dataplane/filters/lookalikes.h"
 #include "dataplane/filters/text.h"
 #include "dataplane/snapshot/snapshot.h"
 
@@ -86,13 +85,15 @@ std::string_view ValueTemplate::Evaluate(const snapshot::PolicyContext& context)
 }
 
 void HeaderEdits::Apply(const snapshot::PolicyContext& context, http::HeaderList& headers) const {
-  for (const std::string& name : remove) RemoveWithLookalikes(headers, name);
+  remove.RemoveFrom(headers);
   for (const HeaderEdit& edit : set) {
     const std::string_view value = edit.value.Evaluate(context);
-    RemoveWithLookalikes(headers, edit.name);
-    headers.Add(edit.name, value);
+    edit.replaced.RemoveFrom(headers);
+    headers.Add({.name = edit.name.text, .value = value, .id = edit.name.id});
   }
-  for (const HeaderEdit& edit : add) headers.Add(edit.name, edit.value.Evaluate(context));
+  for (const HeaderEdit& edit : add) {
+    headers.Add({.name = edit.name.text, .value = edit.value.Evaluate(context), .id = edit.name.id});
+  }
 }
 
 }  // namespace portico::filters

@@ -4,9 +4,11 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/resource/header_template.h"
+#include "dataplane/filters/lookalikes.h"
 #include "dataplane/snapshot/policy.h"
 
 namespace portico::filters {
@@ -25,13 +27,16 @@ class ValueTemplate {
 };
 
 struct HeaderEdit {
-  std::string name;
+  HeaderEdit(std::string name, ValueTemplate value) : name(name), value(std::move(value)) { replaced.Add(std::move(name)); }
+  FieldName name;
   ValueTemplate value;
+  // What goes when the field is set.
+  FieldNames replaced;
 };
 
 // Order: remove, set, add.
 struct HeaderEdits {
-  std::vector<std::string> remove;
+  FieldNames remove;
   std::vector<HeaderEdit> set, add;
 
   bool empty() const { return remove.empty() && set.empty() && add.empty(); }

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<HeaderEdit>> CompileValues(const std::string& field, 
       return absl::InvalidArgumentError(
           absl::StrCat(at, ".value: \"", values[i].value(), "\" ", parts.status().message()));
     }
-    edits.push_back({values[i].name(), ValueTemplate(*std::move(parts))});
+    edits.emplace_back(values[i].name(), ValueTemplate(*std::move(parts)));
   }
   return edits;
 }
@@ -46,7 +46,7 @@ absl::StatusOr<HeaderEdits> CompileEdits(const std::string& field, const v1::Hea
   for (int i = 0; i < spec.remove_size(); ++i) {
     const absl::Status status = CheckName(absl::StrCat(field, ".remove[", i, "]"), spec.remove(i));
     if (!status.ok()) return status;
-    edits.remove.push_back(spec.remove(i));
+    edits.remove.Add(spec.remove(i));
   }
   absl::StatusOr<std::vector<HeaderEdit>> set = CompileValues(field + ".set", spec.set());
   if (!set.ok()) return set.status();

@@ -1,7 +1,8 @@
 #include "dataplane/filters/jwt/jwt_policy.h"
 
+#include <utility>
+
 #include "dataplane/filters/jwt/claims.h"
-#include "dataplane/filters/lookalikes.h"
 #include "dataplane/filters/text.h"
 
 namespace portico::filters {
@@ -40,6 +41,14 @@ snapshot::LocalReply WithChallenge(snapshot::PolicyContext& context, const snaps
 
 }  // namespace
 
+JwtPolicy::JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers,
+                     std::shared_ptr<const ConsumerPlans> plans)
+    : providers_(std::move(providers)), plans_(std::move(plans)) {
+  for (const std::shared_ptr<const Provider>& provider : providers_) {
+    for (const Provider::ClaimToHeader& entry : provider->claims_to_headers) claim_fields_.Add(entry.header.text);
+  }
+}
+
 void JwtPolicy::Accept(snapshot::PolicyContext& context, const Provider& provider,
                        const VerifiedToken& verified) const {
   const snapshot::ClaimSource* claims = CopyClaims(verified.claims, context.arena);
@@ -50,9 +59,16 @@ void JwtPolicy::Accept(snapshot::PolicyContext& context, const Provider& provide
     const auto plan = plans_->find(*consumer);
     if (plan != plans_->end()) context.identity.plan = plan->second;
   }
-  for (const auto& [claim, header] : provider.claims_to_headers) {
-    const std::optional<std::string_view> value = claims->Find(claim);
-    if (value.has_value() && FitsHeader(*value)) context.request.headers.Set(header, *value);
+  http::HeaderList& headers = context.request.headers;
+  for (const Provider::ClaimToHeader& entry : provider.claims_to_headers) {
+    const std::optional<std::string_view> value = claims->Find(entry.claim);
+    if (!value.has_value() || !FitsHeader(*value)) continue;
+    if (entry.repeated) {
+      headers.Set(entry.header.text, *value);
+    } else {
+      // OnRequest() has removed what the client sent.
+      headers.Add({.name = entry.header.text, .value = *value, .id = entry.header.id});
+    }
   }
   if (!provider.forward) context.request.headers.Remove(http::HeaderId::kAuthorization);
 }
@@ -95,11 +111,7 @@ std::optional<snapshot::LocalReply> JwtPolicy::CheckToken(snapshot::PolicyContex
 }
 
 std::optional<snapshot::LocalReply> JwtPolicy::OnRequest(snapshot::PolicyContext& context) const {
-  for (const std::shared_ptr<const Provider>& provider : providers_) {
-    for (const auto& [claim, header] : provider->claims_to_headers) {
-      RemoveWithLookalikes(context.request.headers, header);
-    }
-  }
+  claim_fields_.RemoveFrom(context.request.headers);
   const http::HeaderField* field = context.request.headers.Find(http::HeaderId::kAuthorization);
   if (field == nullptr) return std::nullopt;
   const std::optional<std::string_view> token = BearerToken(field->value);

@@ -6,12 +6,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "dataplane/filters/consumers.h"
 #include "dataplane/filters/jwt/provider.h"
 #include "dataplane/filters/jwt/token_cache.h"
+#include "dataplane/filters/lookalikes.h"
 #include "dataplane/snapshot/policy.h"
 
 namespace portico::filters {
@@ -24,8 +24,7 @@ namespace portico::filters {
 // jwt_audience.
 class JwtPolicy final : public snapshot::Policy {
  public:
-  JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers, std::shared_ptr<const ConsumerPlans> plans)
-      : providers_(std::move(providers)), plans_(std::move(plans)) {}
+  JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers, std::shared_ptr<const ConsumerPlans> plans);
 
   std::optional<snapshot::LocalReply> OnRequest(snapshot::PolicyContext& context) const override;
 
@@ -36,6 +35,8 @@ class JwtPolicy final : public snapshot::Policy {
 
   const std::vector<std::shared_ptr<const Provider>> providers_;
   const std::shared_ptr<const ConsumerPlans> plans_;
+  // The fields that claims are copied to.
+  FieldNames claim_fields_;
 };
 
 }  // namespace portico::filters

@@ -67,7 +67,10 @@ absl::StatusOr<std::shared_ptr<const Provider>> MakeProvider(const api::StoredRe
       absl::Ceil(api::DurationOr(spec.has_clock_skew(), spec.clock_skew(), absl::Seconds(60)), absl::Seconds(1)));
   provider->forward = spec.forward();
   for (const v1::ClaimToHeader& entry : spec.claims_to_headers()) {
-    provider->claims_to_headers.emplace_back(entry.claim(), absl::AsciiStrToLower(entry.header()));
+    FieldName header(absl::AsciiStrToLower(entry.header()));
+    const bool repeated = std::any_of(provider->claims_to_headers.begin(), provider->claims_to_headers.end(),
+                                      [&](const auto& before) { return before.header.text == header.text; });
+    provider->claims_to_headers.push_back({entry.claim(), std::move(header), repeated});
   }
   provider->consumer_claim = spec.consumer_claim().empty() ? "sub" : spec.consumer_claim();
   absl::StatusOr<std::shared_ptr<const KeySet>> keys = KeySet::Parse(spec.jwks());

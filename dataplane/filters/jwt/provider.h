@@ -16,6 +16,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/filters/jwt/key_set.h"
 #include "dataplane/filters/jwt/token.h"
+#include "dataplane/filters/lookalikes.h"
 #include "dataplane/snapshot/policy.h"
 
 namespace portico::filters {
@@ -28,8 +29,13 @@ struct Provider {
   std::vector<JwtAlgorithm> algorithms;
   int64_t skew_seconds = 60;
   bool forward = false;
-  // Claim, field in lower case.
-  std::vector<std::pair<std::string, std::string>> claims_to_headers;
+  struct ClaimToHeader {
+    std::string claim;
+    FieldName header;  // In lower case.
+    // Another one before it names the same field, which this one then replaces.
+    bool repeated;
+  };
+  std::vector<ClaimToHeader> claims_to_headers;
   std::string consumer_claim;
   std::shared_ptr<const KeySet> keys;
   // SHA-256 of all that decides whether a token is good: the key set, the issuer,

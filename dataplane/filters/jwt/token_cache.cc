@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "openssl/rand.h"
-#include "openssl/siphash.h"
 
 namespace portico::filters {
 namespace {
@@ -14,8 +13,8 @@ namespace {
 constexpr size_t kTypicalBytes = 1024;
 constexpr size_t kMinSets = 8;
 // The signature differs between any two tokens of an issuer, so hashing the end
-// of a token is enough; the comparison is over all of it.
-constexpr size_t kHashedBytes = 64;
+// of a token is enough, and of that 192 bits; the comparison is over all of it.
+constexpr size_t kHashedBytes = 32;
 
 }  // namespace
 
@@ -30,7 +29,7 @@ TokenCache::TokenCache(size_t max_bytes)
 
 uint64_t TokenCache::HashOf(std::string_view token) const {
   const std::string_view end = token.substr(token.size() - std::min(token.size(), kHashedBytes));
-  return SIPHASH_24(secret_.data(), reinterpret_cast<const uint8_t*>(end.data()), end.size());
+  return base::TableHash::Hash64(secret_, end);
 }
 
 TokenCache::Way* TokenCache::FindWay(const api::Digest& fingerprint, std::string_view token) {

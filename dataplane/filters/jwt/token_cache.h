@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/resource/resource.h"
+#include "dataplane/base/sip_hash.h"
 #include "dataplane/filters/jwt/provider.h"
 #include "dataplane/snapshot/policy.h"
 
@@ -57,7 +58,7 @@ class TokenCache final : public snapshot::PolicyWorkerState {
   void Shrink();
 
   const size_t max_bytes_;
-  std::array<uint64_t, 2> secret_;  // Of the hash; random.
+  base::TableHash::Secret secret_;  // Of the hash; random.
   std::vector<Set> sets_;
   size_t hand_ = 0;
   size_t bytes_ = 0, entries_ = 0;

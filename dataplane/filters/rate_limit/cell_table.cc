@@ -6,7 +6,6 @@
 
 #include "dataplane/base/check.h"
 #include "openssl/rand.h"
-#include "openssl/siphash.h"
 
 namespace portico::filters {
 namespace {
@@ -29,17 +28,12 @@ CellTable::CellTable(size_t cells) {
   // Zeroed pages of the kernel take no memory until they are used.
   cells_.reset(static_cast<Cell*>(std::calloc(count, sizeof(Cell))));
   PORTICO_CHECK(cells_ != nullptr);
-  RAND_bytes(reinterpret_cast<uint8_t*>(place_secret_.data()), sizeof(place_secret_));
-  RAND_bytes(reinterpret_cast<uint8_t*>(tag_secret_.data()), sizeof(tag_secret_));
+  RAND_bytes(reinterpret_cast<uint8_t*>(secret_.data()), sizeof(secret_));
 }
 
 CellKey CellTable::HashOf(std::string_view text) const {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
-  CellKey key;
-  key.place = SIPHASH_24(place_secret_.data(), bytes, text.size());
-  key.tag = SIPHASH_24(tag_secret_.data(), bytes, text.size());
-  if (key.tag == 0) key.tag = 1;
-  return key;
+  const auto [place, tag] = base::TableHash::Hash128(secret_, text);
+  return {.place = place, .tag = tag == 0 ? 1 : tag};
 }
 
 // The places in the order in which they are looked at, the same for all threads.
@@ -108,7 +102,10 @@ GcraDecision CellTable::Take(CellKey key, const GcraRate& rate, int64_t ceiling,
   while (true) {
     const int64_t effective = tat > now && tat - now > ceiling ? now + ceiling : tat;
     const GcraDecision decision = DecideGcra(rate, effective, now);
-    if (!decision.admitted) return decision;
+    if (!decision.admitted) {
+      if (effective != tat) Atomic(cell->tat).compare_exchange_strong(tat, effective, kRelaxed);
+      return decision;
+    }
     if (Atomic(cell->tat).compare_exchange_weak(tat, decision.tat, kRelaxed)) return decision;
   }
 }

@@ -2,7 +2,6 @@
 #ifndef DATAPLANE_FILTERS_RATE_LIMIT_CELL_TABLE_H_
 #define DATAPLANE_FILTERS_RATE_LIMIT_CELL_TABLE_H_
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include <string_view>
 
 #include "dataplane/base/clock.h"
+#include "dataplane/base/sip_hash.h"
 #include "dataplane/filters/rate_limit/gcra.h"
 
 namespace portico::filters {
@@ -43,7 +43,7 @@ class CellTable {
   // What Take() would say; changes nothing but a TAT beyond `now` + `ceiling`,
   // which an earlier, slower rate has left: it is brought down to that.
   GcraDecision Peek(CellKey key, const GcraRate& rate, int64_t ceiling, base::MonotonicNanos now);
-  // Admits and counts one request, or does neither.
+  // Admits and counts one request, or does neither, but for a TAT as above.
   GcraDecision Take(CellKey key, const GcraRate& rate, int64_t ceiling, base::MonotonicNanos now);
   // Takes back one admitted request.
   void Return(CellKey key, const GcraRate& rate);
@@ -69,7 +69,7 @@ class CellTable {
 
   // Constant after construction.
   size_t mask_ = 0;
-  std::array<uint64_t, 2> place_secret_{}, tag_secret_{};
+  base::TableHash::Secret secret_{};
   // Atomic, shared.
   std::unique_ptr<Cell[], Free> cells_;
   std::atomic<uint64_t> taken_{0};

@@ -107,6 +107,16 @@ TEST(CellTableTest, TakesAndReturns) {
   EXPECT_TRUE(table.Take(table.HashOf("b"), rate, kCeiling, now).admitted);
 }
 
+TEST(CellTableTest, ARefusalLeavesNoMoreDebtThanTheCeiling) {
+  CellTable table(16);
+  const CellKey key = table.HashOf("k");
+  const GcraRate slow = MakeGcraRate(1, 100 * kSecond, 10), fast = MakeGcraRate(1, kSecond, 1);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(table.Take(key, slow, kCeiling, kSecond).admitted);
+  const int64_t ceiling = fast.tolerance + fast.interval;
+  EXPECT_FALSE(table.Take(key, fast, ceiling, kSecond).admitted);
+  EXPECT_TRUE(table.Take(key, fast, ceiling, kSecond + ceiling).admitted);
+}
+
 TEST(CellTableTest, RestingCellsAreReused) {
   CellTable table(16);
   const GcraRate rate = MakeGcraRate(1, kSecond, 1);

@@ -8,24 +8,46 @@
 namespace portico::filters {
 namespace {
 
-// Three numbers of 20 digits and the punctuation between.
-constexpr size_t kMostBytes = 64;
+constexpr std::string_view kSeparator = ", ";
+constexpr std::string_view kRestStart = ";t=";
+// Two numbers of 20 digits and what stands between.
+constexpr size_t kMostBytes = 48;
 
-class Writer {
- public:
-  Writer(base::Arena& arena, size_t most) : start_(arena.NewArray<char>(most)), next_(start_), end_(start_ + most) {}
-  void Text(std::string_view text) {
-    std::memcpy(next_, text.data(), text.size());
-    next_ += text.size();
+char* Append(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+char* Append(char* out, int64_t number) { return std::to_chars(out, out + 20, number).ptr; }
+
+std::string_view PolicyField(base::Arena& arena, const LimitRate* const* rates, size_t count) {
+  if (count == 1) return rates[0]->announced;
+  size_t size = 0;
+  for (size_t i = 0; i < count; ++i) size += rates[i]->announced.size() + kSeparator.size();
+  char* const text = static_cast<char*>(arena.Allocate(size, 1));
+  char* next = text;
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) next = Append(next, kSeparator);
+    next = Append(next, rates[i]->announced);
   }
-  void Number(uint64_t value) { next_ = std::to_chars(next_, end_, value).ptr; }
-  std::string_view view() const { return {start_, static_cast<size_t>(next_ - start_)}; }
+  return {text, static_cast<size_t>(next - text)};
+}
 
- private:
-  char* const start_;
-  char* next_;
-  char* const end_;
-};
+std::string_view StateField(base::Arena& arena, const std::vector<std::shared_ptr<const Limit>>& limits,
+                            const GcraDecision* decisions, size_t count) {
+  size_t most = 0;
+  for (size_t i = 0; i < count; ++i) most += limits[i]->state_start.size() + kMostBytes;
+  char* const text = static_cast<char*>(arena.Allocate(most, 1));
+  char* next = text;
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) next = Append(next, kSeparator);
+    next = Append(next, limits[i]->state_start);
+    next = Append(next, std::max<int64_t>(0, decisions[i].remaining));
+    next = Append(next, kRestStart);
+    next = Append(next, CeilSeconds(decisions[i].rest_in));
+  }
+  return {text, static_cast<size_t>(next - text)};
+}
 
 }  // namespace
 
@@ -36,26 +58,8 @@ void ReturnToDecision(GcraDecision& decision, const GcraRate& rate) {
 
 void AddLimitFields(snapshot::PolicyContext& context, const std::vector<std::shared_ptr<const Limit>>& limits,
                     const LimitRate* const* rates, const GcraDecision* decisions, size_t count) {
-  size_t most = 0;
-  for (size_t i = 0; i < count; ++i) most += limits[i]->name.size() + kMostBytes;
-  Writer policy(context.arena, most), state(context.arena, most);
-  for (size_t i = 0; i < count; ++i) {
-    const std::string_view start = i == 0 ? "\"" : ", \"";
-    policy.Text(start);
-    policy.Text(limits[i]->name);
-    policy.Text("\";q=");
-    policy.Number(rates[i]->quota);
-    policy.Text(";w=");
-    policy.Number(rates[i]->window_seconds);
-    state.Text(start);
-    state.Text(limits[i]->name);
-    state.Text("\";r=");
-    state.Number(static_cast<uint64_t>(std::max<int64_t>(0, decisions[i].remaining)));
-    state.Text(";t=");
-    state.Number(static_cast<uint64_t>(CeilSeconds(decisions[i].rest_in)));
-  }
-  context.response_headers.Set(http::HeaderId::kRateLimitPolicy, policy.view());
-  context.response_headers.Set(http::HeaderId::kRateLimit, state.view());
+  context.response_headers.Set(http::HeaderId::kRateLimitPolicy, PolicyField(context.arena, rates, count));
+  context.response_headers.Set(http::HeaderId::kRateLimit, StateField(context.arena, limits, decisions, count));
 }
 
 }  // namespace portico::filters

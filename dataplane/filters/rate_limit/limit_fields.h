@@ -21,7 +21,7 @@ void ReturnToDecision(GcraDecision& decision, const GcraRate& rate);
 //   RateLimit-Policy: "per-user";q=100;w=60
 //   RateLimit: "per-user";r=42;t=18
 // q: requests in a window of w seconds. r: how many more would be admitted now.
-// t: seconds until the whole quota is available again. Texts go into the arena.
+// t: seconds until the whole quota is available again. Texts are in the arena or in the rates.
 void AddLimitFields(snapshot::PolicyContext& context, const std::vector<std::shared_ptr<const Limit>>& limits,
                     const LimitRate* const* rates, const GcraDecision* decisions, size_t count);
 

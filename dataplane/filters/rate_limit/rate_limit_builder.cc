@@ -11,7 +11,7 @@
 namespace portico::filters {
 namespace {
 
-LimitRate MakeRate(const v1::Rate& spec) {
+LimitRate MakeRate(const std::string& policy, const v1::Rate& spec) {
   const int64_t per = std::max<int64_t>(1, absl::ToInt64Nanoseconds(api::ToAbslDuration(spec.per())));
   const uint64_t burst = spec.burst() == 0 ? spec.requests() : spec.burst();
   LimitRate rate;
@@ -20,6 +20,7 @@ LimitRate MakeRate(const v1::Rate& spec) {
   rate.window_seconds = static_cast<uint64_t>((per + base::kNanosPerSecond - 1) / base::kNanosPerSecond);
   // The window is announced in whole seconds: 10 in 100 ms are 100 in 1 s.
   if (per < base::kNanosPerSecond) rate.quota = spec.requests() * static_cast<uint64_t>(base::kNanosPerSecond / per);
+  rate.announced = absl::StrCat("\"", policy, "\";q=", rate.quota, ";w=", rate.window_seconds);
   return rate;
 }
 
@@ -67,7 +68,8 @@ std::map<std::string, std::shared_ptr<Limit>, std::less<>> MakeLimits(const api:
     const v1::RateLimitPolicy& spec = resource.rate_limit_policy();
     auto limit = std::make_shared<Limit>();
     limit->name = name;
-    limit->rate = MakeRate(spec.rate());
+    limit->state_start = absl::StrCat("\"", name, "\";r=");
+    limit->rate = MakeRate(name, spec.rate());
     for (const v1::RateLimitKey& key : spec.key()) limit->key.push_back(MakePart(key));
     limits[name] = std::move(limit);
   });
@@ -75,7 +77,7 @@ std::map<std::string, std::shared_ptr<Limit>, std::less<>> MakeLimits(const api:
   ForEachOf(resources, "Plan", [&](const std::string& name, const v1::Resource& resource) {
     for (const v1::PlanRate& rate : resource.plan().rate_limits()) {
       const auto limit = limits.find(rate.policy());
-      if (limit != limits.end()) limit->second->plans.emplace_back(name, MakeRate(rate.rate()));
+      if (limit != limits.end()) limit->second->plans.emplace_back(name, MakeRate(rate.policy(), rate.rate()));
     }
   });
   const auto whole = [](const LimitRate& rate) { return rate.gcra.tolerance + rate.gcra.interval; };

@@ -11,33 +11,52 @@
 namespace portico::filters {
 namespace {
 
-// What a key consists of, in a fixed number of bytes: longer values are hashed.
+// What a key consists of, in a fixed number of bytes: longer values are hashed. No two
+// lists of parts have the same text: each says its kind and its length.
 class KeyText {
  public:
-  void AddByte(char byte) { text_[size_++] = byte; }
   template <typename T>
   void Add(const T& value) {
-    std::memcpy(text_.data() + size_, &value, sizeof(value));
-    size_ += sizeof(value);
+    Add({reinterpret_cast<const char*>(&value), sizeof(value)});
+  }
+  void AddPart(char kind, std::string_view value, const CellTable& table) {
+    text_[size_++] = kind;
+    if (value.size() <= kMostPlain) {
+      text_[size_++] = static_cast<char>(value.size());
+      return Add(value);
+    }
+    text_[size_++] = static_cast<char>(0xff);
+    Add(table.HashOf(value));
+  }
+  void AddAddress(const net::IpAddress& address) {
+    // One customer has at least a /64, so all of it is one client.
+    text_[size_++] = address.is_v6() ? '6' : '4';
+    Add({reinterpret_cast<const char*>(address.bytes().data()), address.is_v6() ? size_t{8} : size_t{4}});
   }
   std::string_view view() const { return {text_.data(), size_}; }
 
  private:
-  std::array<char, sizeof(CellKey) + Limit::kMaxParts * (1 + sizeof(CellKey))> text_;
+  static constexpr size_t kMostPlain = 64;
+
+  void Add(std::string_view bytes) {
+    if (!bytes.empty()) std::memcpy(text_.data() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
+  }
+
+  std::array<char, sizeof(CellKey) + Limit::kMaxParts * (2 + kMostPlain)> text_;
   size_t size_ = 0;
 };
-
-void AddAddress(KeyText& text, const net::IpAddress& address) {
-  // One customer has at least a /64, so all of it is one client.
-  std::array<uint8_t, 16> bytes = address.bytes();
-  if (address.is_v6()) std::fill(bytes.begin() + 8, bytes.end(), 0);
-  text.AddByte(address.is_v6() ? '6' : '4');
-  text.Add(bytes);
-}
 
 std::string_view HeaderValue(const snapshot::PolicyContext& context, std::string_view name) {
   const http::HeaderField* field = context.request.headers.Find(name);
   return field == nullptr ? std::string_view() : field->value;
+}
+
+snapshot::LocalReply Refuse(snapshot::PolicyContext& context, const Limit& limit, const GcraDecision& decision) {
+  const std::string_view seconds = Decimal(context.arena, std::max<int64_t>(1, CeilSeconds(decision.retry_after)));
+  context.response_headers.Set(http::HeaderId::kRetryAfter, seconds);
+  return {429, "rate_limited",
+          context.arena.Concat({"the limit of ", limit.name, " is used up; try again in ", seconds, " s"})};
 }
 
 }  // namespace
@@ -57,33 +76,31 @@ RateLimitPolicy::RateLimitPolicy(std::vector<std::shared_ptr<const Limit>> limit
 CellKey RateLimitPolicy::KeyOf(size_t place, const snapshot::PolicyContext& context) const {
   const Limit& limit = *limits_[place];
   KeyText text;
-  const auto add_text = [&](char kind, std::string_view value) {
-    text.AddByte(kind);
-    text.Add(table_->HashOf(value));
-  };
   text.Add(names_[place]);
   for (const Limit::KeyPart& part : limit.key) {
     switch (part.part) {
       case Limit::Part::kClientAddress:
-        AddAddress(text, context.client);
+        text.AddAddress(context.client);
         break;
       case Limit::Part::kConsumer:
         if (context.identity.consumer.empty()) {
-          AddAddress(text, context.client);
+          text.AddAddress(context.client);
         } else {
-          add_text('c', context.identity.consumer);
+          text.AddPart('c', context.identity.consumer, *table_);
         }
         break;
       case Limit::Part::kRoute:
-        add_text('r', context.route.name());
+        text.AddPart('r', context.route.name(), *table_);
         break;
       case Limit::Part::kHeader:
-        add_text('h', HeaderValue(context, part.name));
+        text.AddPart('h', HeaderValue(context, part.name), *table_);
         break;
       case Limit::Part::kClaim:
-        add_text('l', context.identity.claims == nullptr
-                          ? std::string_view()
-                          : context.identity.claims->Find(part.name).value_or(std::string_view()));
+        text.AddPart('l',
+                     context.identity.claims == nullptr
+                         ? std::string_view()
+                         : context.identity.claims->Find(part.name).value_or(std::string_view()),
+                     *table_);
         break;
     }
   }
@@ -91,6 +108,19 @@ CellKey RateLimitPolicy::KeyOf(size_t place, const snapshot::PolicyContext& cont
 }
 
 std::optional<snapshot::LocalReply> RateLimitPolicy::OnRequest(snapshot::PolicyContext& context) const {
+  return limits_.size() == 1 ? TakeOne(context) : TakeAll(context);
+}
+
+std::optional<snapshot::LocalReply> RateLimitPolicy::TakeOne(snapshot::PolicyContext& context) const {
+  const Limit& limit = *limits_[0];
+  const LimitRate* const rate = &limit.RateFor(context.identity.plan);
+  const GcraDecision decision = table_->Take(KeyOf(0, context), rate->gcra, limit.ceiling, context.now);
+  AddLimitFields(context, limits_, &rate, &decision, 1);
+  if (decision.admitted) return std::nullopt;
+  return Refuse(context, limit, decision);
+}
+
+std::optional<snapshot::LocalReply> RateLimitPolicy::TakeAll(snapshot::PolicyContext& context) const {
   std::array<CellKey, kMaxLimits> keys;
   std::array<const LimitRate*, kMaxLimits> rates{};
   std::array<GcraDecision, kMaxLimits> decisions;
@@ -125,11 +155,7 @@ std::optional<snapshot::LocalReply> RateLimitPolicy::OnRequest(snapshot::PolicyC
   }
   AddLimitFields(context, limits_, rates.data(), decisions.data(), count);
   if (refused == count) return std::nullopt;
-  const std::string_view seconds = Decimal(context.arena, std::max<int64_t>(1, CeilSeconds(decisions[refused].retry_after)));
-  context.response_headers.Set(http::HeaderId::kRetryAfter, seconds);
-  return snapshot::LocalReply{
-      429, "rate_limited",
-      context.arena.Concat({"the limit of ", limits_[refused]->name, " is used up; try again in ", seconds, " s"})};
+  return Refuse(context, *limits_[refused], decisions[refused]);
 }
 
 }  // namespace portico::filters

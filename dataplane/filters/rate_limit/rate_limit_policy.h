@@ -20,6 +20,8 @@ struct LimitRate {
   // As announced in RateLimit-Policy: so many requests in so many seconds.
   uint64_t quota = 0;
   uint64_t window_seconds = 0;
+  // Its list member of RateLimit-Policy, complete.
+  std::string announced;
 };
 
 // A RateLimitPolicy with what plans make of it. Immutable, shared by routes.
@@ -32,6 +34,8 @@ struct Limit {
   static constexpr size_t kMaxParts = 8;
 
   std::string name;
+  // What its list member of RateLimit begins with, up to the number of requests left.
+  std::string state_start;
   LimitRate rate;
   std::vector<KeyPart> key;
   // By plan name, sorted.
@@ -55,6 +59,9 @@ class RateLimitPolicy final : public snapshot::Policy {
   std::optional<snapshot::LocalReply> OnRequest(snapshot::PolicyContext& context) const override;
 
  private:
+  // Takes from the only limit; from several.
+  std::optional<snapshot::LocalReply> TakeOne(snapshot::PolicyContext& context) const;
+  std::optional<snapshot::LocalReply> TakeAll(snapshot::PolicyContext& context) const;
   // Of limits_[place].
   CellKey KeyOf(size_t place, const snapshot::PolicyContext& context) const;
 
