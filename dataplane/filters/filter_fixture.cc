@@ -6,17 +6,14 @@
 #include "gtest/gtest.h"
 
 namespace portico::filters {
-namespace {
 
-snapshot::RouteEntry NamedRoute() {
+snapshot::RouteEntry NamedRoute(std::string name) {
   auto details = std::make_shared<snapshot::RouteDetails>();
-  details->name = "users";
+  details->name = std::move(name);
   snapshot::RouteEntry route;
   route.details = std::move(details);
   return route;
 }
-
-}  // namespace
 
 api::ResourceSet ParseSet(const std::string& yaml) {
   api::ResourceSet set;
@@ -44,7 +41,7 @@ std::shared_ptr<const snapshot::Policy> BuildPolicy(snapshot::PolicyBuilder& bui
 
 TestExchange::TestExchange(const base::Clock& clock, snapshot::PolicyWorkerStates* states)
     : request(arena),
-      route(NamedRoute()),
+      route(NamedRoute("users")),
       context{.request = request,
               .arena = arena,
               .route = route,

@@ -21,6 +21,9 @@ api::ResourceSet ParseSet(const std::string& yaml);
 std::shared_ptr<const snapshot::Policy> BuildPolicy(snapshot::PolicyBuilder& builder, const api::ResourceSet& set,
                                                     const std::string& route);
 
+// A route of that name and nothing else.
+snapshot::RouteEntry NamedRoute(std::string name);
+
 // A request from 192.0.2.1 for GET http://api.example.com/users/42 on route "users".
 class TestExchange {
  public:

@@ -23,9 +23,9 @@ struct AccessRecord {
   int64_t duration_nanos = 0, upstream_duration_nanos = 0;
   net::IpAddress client;
   uint16_t client_port = 0;
-  std::string_view request_id, method, host, path, query_present, route, upstream, endpoint,
-      consumer, reason, detail;
+  std::string_view request_id, method, host, path, route, upstream, endpoint, consumer, reason, detail;
   std::string_view listener, protocol, user_agent;
+  bool query = false;  // The request had one.
   int status = 0;
   uint64_t request_bytes = 0, response_bytes = 0;
   uint32_t attempts = 0;

@@ -178,7 +178,7 @@ void AccessLogFormatter::AppendLine(const AccessRecord& record, std::string& out
   AppendText("host", record.host, out);
   AppendText("path", record.path, out);
   // Values of queries are often secrets; that there was one is enough.
-  if (!record.query_present.empty()) out += ",\"query\":true";
+  if (record.query) out += ",\"query\":true";
   AppendInteger("status", record.status < 0 ? 0 : static_cast<uint64_t>(record.status), out);
   AppendText("reason", record.reason, out);
   AppendText("detail", record.detail, out);

@@ -66,7 +66,7 @@ TEST(AccessLogFormatter, AWholeLine) {
   record.method = "GET";
   record.host = "example.com";
   record.path = "/users/4\"2";
-  record.query_present = "true";
+  record.query = true;
   record.route = "users";
   record.upstream = "users-backend";
   record.endpoint = "127.0.0.1:81";

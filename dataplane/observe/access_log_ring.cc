@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace portico::observe {
@@ -12,8 +13,8 @@ namespace {
 constexpr uint32_t kPadding = 0xffffffff;  // The sink of what fills the end of the memory.
 constexpr size_t kAlignment = 8;
 
-// A record in memory: Prefix, one uint32_t length for each text, the texts. All of it
-// in one piece; what does not fit before the end of the memory starts at its beginning.
+// A record in memory: Prefix, one Length for each text, the texts. All of it in one
+// piece; what does not fit before the end of the memory starts at its beginning.
 struct Prefix {
   uint32_t bytes;  // Of the whole record, a multiple of kAlignment
   uint32_t sink;
@@ -23,9 +24,11 @@ struct Prefix {
   int32_t status;
   uint32_t attempts;
   uint16_t client_port;
-  uint16_t request_headers, response_headers;
+  uint8_t request_headers, response_headers;
+  bool query;
   net::IpAddress client;
 };
+using Length = uint16_t;
 static_assert(std::is_trivially_copyable_v<Prefix>);
 
 // The first two members, alone when the rest is padding.
@@ -36,28 +39,31 @@ struct Mark {
 static_assert(sizeof(Mark) == kAlignment);
 
 // In the order in which they are stored.
-constexpr std::array<std::string_view AccessRecord::*, 14> kTexts = {
-    &AccessRecord::request_id, &AccessRecord::method,        &AccessRecord::host,
-    &AccessRecord::path,       &AccessRecord::query_present, &AccessRecord::route,
-    &AccessRecord::upstream,   &AccessRecord::endpoint,      &AccessRecord::consumer,
-    &AccessRecord::reason,     &AccessRecord::detail,        &AccessRecord::listener,
-    &AccessRecord::protocol,   &AccessRecord::user_agent,
+constexpr std::array<std::string_view AccessRecord::*, 13> kTexts = {
+    &AccessRecord::request_id, &AccessRecord::method,   &AccessRecord::host,     &AccessRecord::path,
+    &AccessRecord::route,      &AccessRecord::upstream, &AccessRecord::endpoint, &AccessRecord::consumer,
+    &AccessRecord::reason,     &AccessRecord::detail,   &AccessRecord::listener, &AccessRecord::protocol,
+    &AccessRecord::user_agent,
 };
 
-constexpr size_t kMaxTexts = kTexts.size() + 2 * AccessLogRing::kMaxHeaders;
+static_assert(AccessLogRing::kMaxTextBytes <= std::numeric_limits<Length>::max());
+static_assert(AccessLogRing::kMaxHeaders <= std::numeric_limits<uint8_t>::max());
 
-// The texts of one record, cut to their bound.
-struct Texts {
-  std::array<std::string_view, kMaxTexts> text;
-  size_t count = 0;
-  size_t bytes = 0;
+using HeaderSpan = absl::Span<const std::pair<std::string_view, std::string_view>>;
 
-  void Add(std::string_view value) {
-    text[count] = value.substr(0, AccessLogRing::kMaxTextBytes);
-    bytes += text[count].size();
-    ++count;
+std::string_view Cut(std::string_view text) { return text.substr(0, AccessLogRing::kMaxTextBytes); }
+
+// Calls visit(text), each cut to its bound, in the order in which they are stored.
+template <typename Visitor>
+void ForEachText(const AccessRecord& record, HeaderSpan of_request, HeaderSpan of_response, Visitor&& visit) {
+  for (const auto text : kTexts) visit(Cut(record.*text));
+  for (const HeaderSpan headers : {of_request, of_response}) {
+    for (const auto& [name, value] : headers) {
+      visit(Cut(name));
+      visit(Cut(value));
+    }
   }
-};
+}
 
 }  // namespace
 
@@ -73,20 +79,13 @@ bool AccessLogRing::HasRoom(size_t bytes) {
 }
 
 bool AccessLogRing::Push(uint32_t sink, const AccessRecord& record) {
-  Texts texts;
-  for (const auto text : kTexts) texts.Add(record.*text);
-  const size_t of_request = std::min(record.request_headers.size(), kMaxHeaders);
-  const size_t of_response = std::min(record.response_headers.size(), kMaxHeaders - of_request);
-  const auto add_headers = [&texts](const auto& headers, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      texts.Add(headers[i].first);
-      texts.Add(headers[i].second);
-    }
-  };
-  add_headers(record.request_headers, of_request);
-  add_headers(record.response_headers, of_response);
+  const HeaderSpan of_request = record.request_headers.subspan(0, kMaxHeaders);
+  const HeaderSpan of_response = record.response_headers.subspan(0, kMaxHeaders - of_request.size());
+  size_t text_bytes = 0;
+  ForEachText(record, of_request, of_response, [&text_bytes](std::string_view text) { text_bytes += text.size(); });
 
-  const size_t raw = sizeof(Prefix) + texts.count * sizeof(uint32_t) + texts.bytes;
+  const size_t count = kTexts.size() + 2 * (of_request.size() + of_response.size());
+  const size_t raw = sizeof(Prefix) + count * sizeof(Length) + text_bytes;
   const size_t bytes = (raw + kAlignment - 1) & ~(kAlignment - 1);
   uint64_t head = head_.load(std::memory_order_relaxed);
   const size_t to_end = capacity() - (head & mask_);
@@ -112,20 +111,21 @@ bool AccessLogRing::Push(uint32_t sink, const AccessRecord& record) {
   prefix.status = record.status;
   prefix.attempts = record.attempts;
   prefix.client_port = record.client_port;
-  prefix.request_headers = static_cast<uint16_t>(of_request);
-  prefix.response_headers = static_cast<uint16_t>(of_response);
+  prefix.request_headers = static_cast<uint8_t>(of_request.size());
+  prefix.response_headers = static_cast<uint8_t>(of_response.size());
+  prefix.query = record.query;
   prefix.client = record.client;
   char* out = &memory_[head & mask_];
   std::memcpy(out, &prefix, sizeof(prefix));
-  out += sizeof(prefix);
-  for (size_t i = 0; i < texts.count; ++i) {
-    const uint32_t size = static_cast<uint32_t>(texts.text[i].size());
-    std::memcpy(out, &size, sizeof(size));
-    out += sizeof(size);
-  }
-  for (size_t i = 0; i < texts.count; ++i) {
-    out = std::copy(texts.text[i].begin(), texts.text[i].end(), out);
-  }
+  char* lengths = out + sizeof(prefix);
+  char* texts = lengths + count * sizeof(Length);
+  ForEachText(record, of_request, of_response, [&lengths, &texts](std::string_view text) {
+    const auto length = static_cast<Length>(text.size());
+    std::memcpy(lengths, &length, sizeof(length));
+    lengths += sizeof(length);
+    if (!text.empty()) std::memcpy(texts, text.data(), text.size());
+    texts += text.size();
+  });
   head_.store(head + bytes, std::memory_order_release);
   return true;
 }
@@ -135,9 +135,9 @@ AccessRecord AccessLogRing::Decode(const char* at, Headers& headers) const {
   std::memcpy(&prefix, at, sizeof(prefix));
   const size_t header_count = size_t{prefix.request_headers} + prefix.response_headers;
   const char* lengths = at + sizeof(prefix);
-  const char* bytes = lengths + (kTexts.size() + 2 * header_count) * sizeof(uint32_t);
+  const char* bytes = lengths + (kTexts.size() + 2 * header_count) * sizeof(Length);
   const auto next = [&lengths, &bytes] {
-    uint32_t size;
+    Length size;
     std::memcpy(&size, lengths, sizeof(size));
     lengths += sizeof(size);
     const std::string_view text(bytes, size);
@@ -154,6 +154,7 @@ AccessRecord AccessLogRing::Decode(const char* at, Headers& headers) const {
   record.status = prefix.status;
   record.attempts = prefix.attempts;
   record.client_port = prefix.client_port;
+  record.query = prefix.query;
   record.client = prefix.client;
   for (const auto text : kTexts) record.*text = next();
   headers.clear();

@@ -30,6 +30,7 @@ TEST(AccessLogRing, ARecordComesOutAsItWentIn) {
   in.method = "GET";
   in.detail = "last but";
   in.user_agent = "agent";
+  in.query = true;
   in.status = 5;
   in.request_bytes = 6;
   in.response_bytes = 7;
@@ -51,6 +52,7 @@ TEST(AccessLogRing, ARecordComesOutAsItWentIn) {
     EXPECT_EQ(out.host, "");
     EXPECT_EQ(out.detail, "last but");
     EXPECT_EQ(out.user_agent, "agent");
+    EXPECT_TRUE(out.query);
     EXPECT_EQ(out.status, 5);
     EXPECT_EQ(out.request_bytes, 6u);
     EXPECT_EQ(out.response_bytes, 7u);

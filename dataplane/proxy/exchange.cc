@@ -1,15 +1,12 @@
 #include "dataplane/proxy/exchange.h"
 
-#include <array>
 #include <string>
 #include <vector>
 
 namespace portico::proxy {
 namespace {
 
-constexpr size_t kMaxLoggedFields = 32;
 using LoggedField = std::pair<std::string_view, std::string_view>;
-using LoggedFields = std::array<LoggedField, kMaxLoggedFields>;
 
 const ListenerRuntime* FindListener(const ActiveSnapshot* active, uint32_t id) {
   if (active == nullptr || id >= active->listeners.size()) return nullptr;
@@ -17,15 +14,18 @@ const ListenerRuntime* FindListener(const ActiveSnapshot* active, uint32_t id) {
   return listener.entry == nullptr ? nullptr : &listener;
 }
 
-size_t CollectFields(const http::HeaderList& headers, const std::vector<std::string>& names,
-                     LoggedFields& out) {
+// Those of `names` that are there; the array is in the arena, names and values where they
+// were.
+absl::Span<LoggedField> CollectFields(const http::HeaderList& headers, const std::vector<std::string>& names,
+                                      base::Arena& arena) {
+  if (names.empty()) return {};
+  auto* const fields = arena.NewArray<LoggedField>(names.size());
   size_t count = 0;
   for (const std::string& name : names) {
-    if (count == out.size()) break;
     const http::HeaderField* field = headers.Find(name);
-    if (field != nullptr) out[count++] = {name, field->value};
+    if (field != nullptr) fields[count++] = {name, field->value};
   }
-  return count;
+  return {fields, count};
 }
 
 std::string_view ProtocolName(http::Version version) {
@@ -52,7 +52,7 @@ void WriteAccessLog(const Exchange& x, int64_t duration) {
   record.method = request.method_text;
   record.host = x.original_host;
   record.path = x.original_path;
-  record.query_present = request.has_query ? "true" : "";
+  record.query = request.has_query;
   record.route = x.route != nullptr ? std::string_view(x.route->name()) : "";
   record.upstream = x.upstream != nullptr ? std::string_view(x.upstream->name) : "";
   record.endpoint = x.endpoint;
@@ -69,9 +69,7 @@ void WriteAccessLog(const Exchange& x, int64_t duration) {
   record.attempts = x.attempts;
 
   const snapshot::AccessLogEntry& config = *x.listener->access_log;
-  LoggedFields request_fields;
-  record.request_headers = {request_fields.data(),
-                            CollectFields(request.headers, config.request_headers, request_fields)};
+  record.request_headers = CollectFields(request.headers, config.request_headers, x.arena());
   record.response_headers = x.logged_response_fields;
   x.worker.access_log.Write(x.listener->sink, record);
 }
@@ -102,13 +100,10 @@ Exchange::~Exchange() {
 void BeginResponse(Exchange& x, const http::ResponseHead& head) {
   x.status = head.status;
   if (x.listener == nullptr || x.listener->access_log == nullptr) return;
-  const std::vector<std::string>& names = x.listener->access_log->response_headers;
-  if (names.empty()) return;
-  LoggedFields found;
-  const size_t count = CollectFields(head.headers, names, found);
-  auto* kept = x.arena().NewArray<LoggedField>(count);
-  for (size_t i = 0; i < count; ++i) kept[i] = {found[i].first, x.arena().Copy(found[i].second)};
-  x.logged_response_fields = {kept, count};
+  const absl::Span<LoggedField> fields =
+      CollectFields(head.headers, x.listener->access_log->response_headers, x.arena());
+  for (LoggedField& field : fields) field.second = x.arena().Copy(field.second);
+  x.logged_response_fields = fields;
 }
 
 void RecordExchange(Exchange& x) {

@@ -127,7 +127,7 @@ TEST_F(RateLimitTest, KeyParts) {
   {
     const auto policy = Build(Policy("r", "requests: 1, per: 60s", "{route: {}}") + Route("r"));
     EXPECT_EQ(Admitted(*policy, 2), 1);
-    EXPECT_EQ(Admitted(*policy, 2, [](TestExchange& e) { e.route.name = "orders"; }), 1);
+    EXPECT_EQ(Admitted(*policy, 2, [](TestExchange& e) { e.route = NamedRoute("orders"); }), 1);
   }
   {
     const auto policy = Build(Policy("l", "requests: 1, per: 60s", "{claim: org}") + Route("l"));
