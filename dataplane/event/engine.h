@@ -20,6 +20,11 @@ struct EngineStats {
   std::atomic<uint64_t> completions{0};
   // Receives that found bytes but none of the buffers lent to the kernel.
   std::atomic<uint64_t> buffer_shortages{0};
+  // Sizes of buffers that the kernel would not borrow: receives of these wait for bytes
+  // first, which costs one more completion each.
+  std::atomic<uint64_t> buffer_refusals{0};
+  // What is lent to the kernel now, in bytes.
+  std::atomic<uint64_t> lent_buffer_bytes{0};
 };
 
 // Not thread-safe but for Wake() and stats(). At most one receive, one send and one hang-up
@@ -35,7 +40,9 @@ class Engine {
   virtual void StartHangUpWatch(HangUpOperation& op) = 0;
 
   // Asks a pending operation to end; it completes from the loop, with -ECANCELED
-  // or, if it was faster, its result.
+  // or, if it was faster, its result. An engine may have accepted more connections than
+  // it was asked for: who stops accepting starts and cancels again until the result is
+  // -ECANCELED, as Close() of the listening socket closes what nobody took.
   virtual void Cancel(Operation& op) = 0;
 
   // Forgets a socket of which nothing is pending, and closes it.

@@ -117,6 +117,10 @@ struct SendOperation : Operation {
   int slice_count = 0;
   // If set, a pipe of Engine::pipes() whose bytes follow the slices.
   Pipe* pipe = nullptr;
+  // The starter does nothing before the peer answers on the same socket, for which a
+  // receive is pending: where that spares a system call, the completion may come as late
+  // as the next one of the loop, at most 10 ms later, and before that of the answer.
+  bool awaits_answer = false;
 
   // The engine's progress, reset by it at the start.
   int first_slice = 0;

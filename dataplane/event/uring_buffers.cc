@@ -14,6 +14,8 @@ constexpr size_t kPage = 4096;
 constexpr unsigned kMinLent = 2;
 constexpr unsigned kMaxFirstLent = 32;
 constexpr size_t kFirstLentBytes = 512 * 1024;
+// How many go at a time.
+constexpr unsigned kAgeingPart = 16;
 
 }  // namespace
 
@@ -25,8 +27,9 @@ UringBuffers::UringBuffers(base::BufferPool& pool, size_t capacity, uint16_t id,
       id_(id),
       entries_(entries),
       lent_(entries, nullptr),
-      wanted_(std::min(entries, std::clamp(static_cast<unsigned>(kFirstLentBytes / capacity), kMinLent,
-                                           kMaxFirstLent))) {
+      first_(std::min(entries, std::clamp(static_cast<unsigned>(kFirstLentBytes / capacity), kMinLent,
+                                          kMaxFirstLent))),
+      wanted_(first_) {
   const size_t bytes = (entries * sizeof(io_uring_buf) + kPage - 1) / kPage * kPage;
   ring_.reset(static_cast<io_uring_buf_ring*>(std::aligned_alloc(kPage, bytes)));
   PORTICO_CHECK(ring_ != nullptr);
@@ -51,7 +54,7 @@ void UringBuffers::Lend(uint16_t buffer_id, char* bytes) {
 }
 
 void UringBuffers::Refill() {
-  while (entries_ - free_ids_.size() < wanted_) {
+  while (lent() < wanted_) {
     const uint16_t buffer_id = free_ids_.back();
     free_ids_.pop_back();
     Lend(buffer_id, pool_.Lend(pool_.Allocate(capacity_)));
@@ -71,6 +74,26 @@ void UringBuffers::Recycle(uint16_t buffer_id) {
   Lend(buffer_id, bytes);
 }
 
-void UringBuffers::WantMore() { wanted_ = std::min(entries_, wanted_ + 1); }
+void UringBuffers::WantMore() {
+  wanted_ = std::min(entries_, wanted_ + 1);
+  short_ = true;
+}
+
+void UringBuffers::Age() {
+  if (!std::exchange(short_, false)) Shrink(wanted_ - (wanted_ + kAgeingPart - 1) / kAgeingPart);
+}
+
+void UringBuffers::ShrinkToFirst() { Shrink(first_); }
+
+void UringBuffers::Shrink(unsigned wanted) {
+  wanted_ = std::max(wanted, first_);
+  while (lent() > wanted_) {
+    // The kernel takes from the front: what was lent last is taken back.
+    const auto tail = static_cast<uint16_t>(ring_->tail - 1);
+    const uint16_t buffer_id = ring_->bufs[tail & io_uring_buf_ring_mask(entries_)].bid;
+    io_uring_smp_store_release(&ring_->tail, tail);
+    Take(buffer_id).Reset();
+  }
+}
 
 }  // namespace portico::event

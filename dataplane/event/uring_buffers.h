@@ -13,7 +13,8 @@
 namespace portico::event {
 
 // Blocks of one size from one pool. How many are lent follows the need: it starts
-// small and grows by one with every receive that found none. The pool outlives it.
+// small, grows by one with every receive that found none, and goes back when fewer do.
+// The pool outlives it.
 class UringBuffers {
  public:
   // At most 0xffff groups of a ring. `entries`: the most that is lent, a power of two.
@@ -34,17 +35,25 @@ class UringBuffers {
   void Recycle(uint16_t buffer_id);
   // A receive found none.
   void WantMore();
+  // Some fewer from now on, unless there was a shortage since the last call; as few as
+  // at first when nothing comes. Only while no completion waits to be read: what was not
+  // taken is then still with the kernel, which looks at it inside UringRing::Enter() only.
+  void Age();
+  void ShrinkToFirst();
 
   base::BufferPool& pool() const { return pool_; }
   size_t capacity() const { return capacity_; }
   uint16_t id() const { return id_; }
-  unsigned wanted() const { return wanted_; }
+  // Lent now.
+  unsigned lent() const { return entries_ - static_cast<unsigned>(free_ids_.size()); }
+  bool grown() const { return wanted_ > first_; }
 
  private:
   struct FreeMemory {
     void operator()(io_uring_buf_ring* ring) const;
   };
   void Lend(uint16_t buffer_id, char* bytes);
+  void Shrink(unsigned wanted);
 
   base::BufferPool& pool_;
   const size_t capacity_;
@@ -54,7 +63,9 @@ class UringBuffers {
   // By id: what is lent; nullptr: not now.
   std::vector<char*> lent_;
   std::vector<uint16_t> free_ids_;
+  const unsigned first_;
   unsigned wanted_;
+  bool short_ = false;  // Since the last Age().
 };
 
 }  // namespace portico::event

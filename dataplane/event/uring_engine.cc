@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "dataplane/base/check.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/event/engine_common.h"
 #include "dataplane/event/uring_tags.h"
 
@@ -19,10 +20,21 @@ namespace {
 // Fairness: what one Poll() delivers at most.
 constexpr int kDeliveriesPerPoll = 512;
 
-// Waiting for several completions, when several came last time.
+// Waiting for several completions, when several came last time: at most for about as long
+// as those took, so that a worker with little to do waits for none, and a busy one makes
+// fewer system calls.
 constexpr unsigned kMinBatch = 4;
 constexpr unsigned kMaxBatch = 16;
-constexpr int64_t kMinWaitNanos = 50'000;
+constexpr unsigned kMicrosPerCompletion = 3;
+constexpr int64_t kMaxMinWaitNanos = int64_t{kMaxBatch} * kMicrosPerCompletion * 1000;
+
+// How long the end of a quiet send may wait.
+constexpr int64_t kMaxQuietNanos = 10 * base::kNanosPerMilli;
+
+// What is lent beyond the first goes back bit by bit, and at once when nothing came for
+// this long.
+constexpr unsigned kCompletionsPerAgeing = 16 * 1024;
+constexpr int64_t kIdleNanos = 100 * base::kNanosPerMilli;
 
 // The most that is lent to the kernel of one size, in bytes and in blocks.
 constexpr size_t kMaxLentBytes = 16 << 20;
@@ -32,9 +44,6 @@ constexpr size_t kMaxGroups = 64;
 unsigned MostLent(size_t capacity) {
   return std::min(kMaxLent, static_cast<unsigned>(std::max<size_t>(kMaxLentBytes / capacity, 1)));
 }
-
-// The kernel had no time, rather than an answer.
-bool IsToBeRepeated(int32_t result) { return result == -EINTR || result == -EAGAIN; }
 
 }  // namespace
 
@@ -135,9 +144,11 @@ void UringEngine::SubmitNow(Operation& op) {
       SubmitReceive(receive, (SocketOf(receive.fd) & kHasMore) == 0);
       break;
     }
-    case Operation::Kind::kSend:
-      SubmitSend(static_cast<SendOperation&>(op));
+    case Operation::Kind::kSend: {
+      auto& send = static_cast<SendOperation&>(op);
+      if (!SubmitQuietly(send)) SubmitSend(send);
       break;
+    }
     case Operation::Kind::kConnect: {
       auto& connect = static_cast<ConnectOperation&>(op);
       io_uring_sqe* submission = ring_->NextSubmission();
@@ -184,24 +195,6 @@ void UringEngine::SubmitReceive(ReceiveOperation& op, bool poll_first) {
   submission->user_data = UringTags::Of(op);
 }
 
-void UringEngine::SubmitSend(SendOperation& op) {
-  AdvanceSlices(op, 0);
-  iovec* slices = op.slices + op.first_slice;
-  const int count = op.slice_count - op.first_slice;
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
-  io_uring_sqe* submission = ring_->NextSubmission();
-  if (count == 1) {
-    io_uring_prep_send(submission, op.fd, slices->iov_base, slices->iov_len, kFlags);
-  } else {
-    msghdr& message = messages_[ring_->PlaceOf(submission)];
-    message = {};
-    message.msg_iov = slices;
-    message.msg_iovlen = static_cast<size_t>(count);
-    io_uring_prep_sendmsg(submission, op.fd, &message, kFlags);
-  }
-  submission->user_data = UringTags::Of(op);
-}
-
 void UringEngine::SubmitCancel(uint64_t user_data) {
   io_uring_sqe* submission = ring_->NextSubmission();
   io_uring_prep_cancel64(submission, user_data, 0);
@@ -215,12 +208,39 @@ UringBuffers* UringEngine::BuffersFor(base::BufferPool& pool, size_t size_hint) 
   for (const std::unique_ptr<UringBuffers>& group : groups_) {
     if (&group->pool() == &pool && group->capacity() == capacity) return group.get();
   }
-  if (capacity > base::BufferPool::kHuge || groups_.size() == kMaxGroups) return nullptr;
+  const std::pair<const base::BufferPool*, size_t> key(&pool, capacity);
+  if (capacity > base::BufferPool::kHuge || groups_.size() == kMaxGroups ||
+      std::find(refused_groups_.begin(), refused_groups_.end(), key) != refused_groups_.end()) {
+    return nullptr;
+  }
   auto group = std::make_unique<UringBuffers>(pool, capacity, static_cast<uint16_t>(groups_.size()),
                                               MostLent(capacity));
-  if (group->Register(*ring_) != 0) return nullptr;
+  if (group->Register(*ring_) != 0) {
+    refused_groups_.push_back(key);
+    Count(stats_.buffer_refusals, 1);
+    return nullptr;
+  }
   groups_.push_back(std::move(group));
   return groups_.back().get();
+}
+
+bool UringEngine::AgeBuffers() {
+  const bool age = completions_since_ageing_ >= kCompletionsPerAgeing && !ring_->has_completions() && !ring_->overflowed();
+  if (age) completions_since_ageing_ = 0;
+  bool grown = false;
+  size_t lent_bytes = 0;
+  for (const std::unique_ptr<UringBuffers>& group : groups_) {
+    if (age) group->Age();
+    grown = grown || group->grown();
+    lent_bytes += group->lent() * group->capacity();
+  }
+  stats_.lent_buffer_bytes.store(lent_bytes, std::memory_order_relaxed);
+  return grown;
+}
+
+void UringEngine::ShrinkBuffers() {
+  if (ring_->has_completions() || ring_->overflowed()) return;
+  for (const std::unique_ptr<UringBuffers>& group : groups_) group->ShrinkToFirst();
 }
 
 void UringEngine::Finish(Operation& op, int32_t result) {
@@ -239,6 +259,9 @@ void UringEngine::Cancel(Operation& op) {
     Finish(op, -ECANCELED);
   } else if (state == kListening) {
     CancelAccept(static_cast<AcceptOperation&>(op));
+  } else if (state == kQuiet) {
+    // It ends with the next Poll(), which does not wait.
+    quiet_cancelled_ = true;
   } else {
     SubmitCancel(UringTags::Of(op));
   }
@@ -265,18 +288,31 @@ void UringEngine::Start() {
 
 void UringEngine::Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) {
   if (!ring_->enabled()) Start();
-  UringRing::Wait wait;
-  if (timeout_nanos != 0 && ready_.empty() && !ring_->has_completions()) {
-    wait.count = 1;
-    wait.timeout_nanos = timeout_nanos;
-    if (last_batch_ >= kMinBatch && ring_->has_min_wait() && (timeout_nanos < 0 || timeout_nanos > kMinWaitNanos)) {
-      wait.count = std::min(last_batch_, kMaxBatch);
-      wait.min_micros = static_cast<unsigned>(kMinWaitNanos / 1000);
-    }
-  }
+  const bool buffers_grown = AgeBuffers();
+  const UringRing::Wait wait = WaitFor(timeout_nanos, buffers_grown);
+  quiet_cancelled_ = false;
   ring_->Enter(wait);
   after_wait();
+  EndQuietSends();
+  if (buffers_grown && wait.timeout_nanos == kIdleNanos) ShrinkBuffers();
   Deliver();
+}
+
+UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) const {
+  UringRing::Wait wait;
+  if (timeout_nanos == 0 || !ready_.empty() || quiet_cancelled_ || ring_->has_completions()) return wait;
+  const auto limit = [&](int64_t nanos) {
+    if (timeout_nanos < 0 || timeout_nanos > nanos) timeout_nanos = nanos;
+  };
+  if (!quiet_sends_.empty()) limit(kMaxQuietNanos);
+  if (buffers_grown) limit(kIdleNanos);
+  wait.count = 1;
+  wait.timeout_nanos = timeout_nanos;
+  if (last_batch_ >= kMinBatch && ring_->has_min_wait() && (timeout_nanos < 0 || timeout_nanos > kMaxMinWaitNanos)) {
+    wait.count = std::min(last_batch_, kMaxBatch);
+    wait.min_micros = wait.count * kMicrosPerCompletion;
+  }
+  return wait;
 }
 
 void UringEngine::Complete(Operation& op, int32_t result) {
@@ -298,6 +334,7 @@ void UringEngine::Deliver() {
     }
   }
   last_batch_ = delivered;
+  completions_since_ageing_ += delivered;
   Count(stats_.completions, delivered);
   Count(stats_.system_calls, ring_->enters() - counted_enters_);
   counted_enters_ = ring_->enters();
@@ -305,6 +342,9 @@ void UringEngine::Deliver() {
 
 void UringEngine::OnCompletion(const io_uring_cqe& completion) {
   switch (UringTags::KindOf(completion.user_data)) {
+    case UringTags::kQuietSend:
+      LeaveQuietSends(UringTags::OperationOf(completion.user_data));
+      [[fallthrough]];
     case UringTags::kOperation:
       OnOperation(UringTags::OperationOf(completion.user_data), completion);
       break;
@@ -362,7 +402,7 @@ void UringEngine::OnReceive(ReceiveOperation& op, const io_uring_cqe& completion
     op.buffer.Reset();
     state = kInKernel;
   }
-  if (result != -ENOBUFS && !IsToBeRepeated(result)) {
+  if (result != -ENOBUFS && !IsUringRetry(result)) {
     Complete(op, result);
   } else if (OperationAccess::cancel_wanted(op)) {
     Complete(op, -ECANCELED);
@@ -385,25 +425,6 @@ void UringEngine::TakeBuffer(ReceiveOperation& op, UringBuffers& group, const io
   if (completion.res == -ENOBUFS) {
     Count(stats_.buffer_shortages, 1);
     group.WantMore();
-  }
-}
-
-void UringEngine::OnSend(SendOperation& op, int32_t result) {
-  if (result > 0) {
-    op.sent += result;
-    if (AdvanceSlices(op, static_cast<size_t>(result))) {
-      Complete(op, op.sent);
-      return;
-    }
-  } else if (result < 0 && !IsToBeRepeated(result)) {
-    Complete(op, result);
-    return;
-  }
-  // A part was taken: the rest, or the error that was in the way.
-  if (OperationAccess::cancel_wanted(op)) {
-    Complete(op, -ECANCELED);
-  } else {
-    SubmitSend(op);
   }
 }
 

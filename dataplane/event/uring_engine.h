@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -18,8 +19,9 @@
 
 namespace portico::event {
 
-// An operation is one submission, whose user_data is its address, and one completion.
-// A receive without a buffer lets the kernel choose one when bytes are there; more
+// An operation is one submission, whose user_data is its address, and one completion. A
+// small send that awaits its answer has a completion only if it failed or would have to
+// wait: otherwise it would end the wait for the answer. A receive without a buffer lets the kernel choose one when bytes are there; more
 // than one submission is made for a send that took a part, for a receive that found
 // no buffer, and where there is no group of buffers.
 //
@@ -60,6 +62,7 @@ class UringEngine final : public Engine {
     kListening = 3,    // An accept that waits at its listener.
     kPolling = 4,      // A receive without a group that waits for bytes, then
     kOwnBuffer = 5,    // gets a buffer.
+    kQuiet = 6,        // A send in quiet_sends_.
     kFirstGroup = 8,   // A receive from group `state - kFirstGroup`.
   };
 
@@ -80,9 +83,21 @@ class UringEngine final : public Engine {
   void SubmitNow(Operation& op);
   void SubmitReceive(ReceiveOperation& op, bool poll_first);
   void SubmitSend(SendOperation& op);
+  // If the send is one that may be quiet.
+  bool SubmitQuietly(SendOperation& op);
+  void PrepareSend(SendOperation& op, io_uring_sqe* submission, int flags);
   void SubmitCancel(uint64_t user_data);
   // nullptr: no group for these.
   UringBuffers* BuffersFor(base::BufferPool& pool, size_t size_hint);
+  // Looks after what is lent. True if it is more than at first.
+  bool AgeBuffers();
+  void ShrinkBuffers();
+
+  UringRing::Wait WaitFor(int64_t timeout_nanos, bool buffers_grown) const;
+  // After an Enter(): quiet sends without a completion have succeeded.
+  void EndQuietSends();
+  // A completion came of one of them.
+  void LeaveQuietSends(Operation& op);
 
   // Delivers later in this Poll() or in the next.
   void Finish(Operation& op, int32_t result);
@@ -115,11 +130,16 @@ class UringEngine final : public Engine {
   // By descriptor: bits of Socket.
   std::vector<uint8_t> sockets_;
   std::vector<std::unique_ptr<UringBuffers>> groups_;
+  // Not asked for again: pools and capacities for which there could be no group.
+  std::vector<std::pair<const base::BufferPool*, size_t>> refused_groups_;
+  unsigned completions_since_ageing_ = 0;
   std::vector<std::unique_ptr<Listener>> listeners_;
   // For sends of several slices, by the place of the submission.
   std::vector<msghdr> messages_;
   OperationList before_start_;
   OperationList ready_;
+  OperationList quiet_sends_;
+  bool quiet_cancelled_ = false;
   // What the last Poll() delivered: whether it is worth while to wait for several.
   unsigned last_batch_ = 0;
   uint64_t counted_enters_ = 0;

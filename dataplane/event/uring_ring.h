@@ -2,6 +2,7 @@
 #ifndef DATAPLANE_EVENT_URING_RING_H_
 #define DATAPLANE_EVENT_URING_RING_H_
 
+#include <errno.h>
 #include <liburing.h>
 
 #include <cstddef>
@@ -10,6 +11,9 @@
 #include <vector>
 
 namespace portico::event {
+
+// The kernel had no time, rather than an answer.
+inline bool IsUringRetry(int32_t result) { return result == -EINTR || result == -EAGAIN; }
 
 // Set up by any thread; from Enable() on used by the thread that called it, only.
 // What runs in the kernel for the ring runs inside Enter().
@@ -64,6 +68,18 @@ class UringRing {
   bool has_completions() const {
     return saved_next_ != saved_.size() || *ring_.cq.khead != io_uring_smp_load_acquire(ring_.cq.ktail);
   }
+
+  // Calls `look` with each completion that Pop() would bring now.
+  template <typename Look>
+  void ForEachCompletion(Look look) const {
+    for (size_t i = saved_next_; i != saved_.size(); ++i) look(saved_[i]);
+    const unsigned tail = io_uring_smp_load_acquire(ring_.cq.ktail);
+    for (unsigned head = *ring_.cq.khead; head != tail; ++head) look(ring_.cq.cqes[head & ring_.cq.ring_mask]);
+  }
+  // Whether the kernel has taken all submissions, and shows all their completions.
+  bool settled() const { return Unsubmitted() == 0 && !overflowed(); }
+  // Whether the kernel keeps completions for which the ring has no room.
+  bool overflowed() const { return (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0; }
 
   // Registers `ring` of `entries` buffers as group `id`. 0 or -errno.
   int RegisterBufferRing(io_uring_buf_ring* ring, unsigned entries, uint16_t id);

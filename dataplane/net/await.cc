@@ -75,6 +75,7 @@ absl::Status Send::await_resume() {
   const absl::StatusOr<int> sent = Finish("send");
   op_.slice_count = 0;
   op_.pipe = nullptr;
+  op_.awaits_answer = false;
   bytes_ = 0;
   return sent.status();
 }

@@ -130,6 +130,8 @@ class [[nodiscard]] Send final : public OperationAwaiter<event::SendOperation> {
     bytes_ += pipe.size();
   }
   size_t bytes() const { return bytes_; }
+  // For the next wait: see SendOperation::awaits_answer.
+  void AwaitAnswer(bool awaits) { op_.awaits_answer = awaits; }
 
   AwaiterOf<Send> operator co_await() { return AwaiterOf<Send>(*this); }
   absl::Status await_resume();

@@ -63,6 +63,7 @@ void WorkerObjects::Add(const WorkerObjects& other) {
   upstream_buffers += other.upstream_buffers;
   buffer_bytes += other.buffer_bytes;
   idle_buffer_bytes += other.idle_buffer_bytes;
+  lent_buffer_bytes += other.lent_buffer_bytes;
   frames += other.frames;
   timers += other.timers;
 }
@@ -259,6 +260,7 @@ void MetricsCollector::CollectObjects(Families& out) const {
   auto bytes = GaugeFamily("portico_buffer_bytes", "Memory of the workers' buffers, by state");
   AddGauge(bytes, {{"state", "in_use"}}, static_cast<double>(objects.buffer_bytes));
   AddGauge(bytes, {{"state", "idle"}}, static_cast<double>(objects.idle_buffer_bytes));
+  AddGauge(bytes, {{"state", "lent"}}, static_cast<double>(objects.lent_buffer_bytes));
   out.push_back(std::move(held));
   out.push_back(std::move(bytes));
 }

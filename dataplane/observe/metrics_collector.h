@@ -23,6 +23,7 @@ struct WorkerObjects {
   uint64_t downstream_buffers = 0, upstream_buffers = 0;  // Handed out and not returned
   uint64_t buffer_bytes = 0;                              // Their capacity
   uint64_t idle_buffer_bytes = 0;                         // Free, kept for reuse
+  uint64_t lent_buffer_bytes = 0;                         // With the kernel, for bytes to come
   uint64_t frames = 0;                                    // Coroutine frames
   uint64_t timers = 0;                                    // Armed
 

@@ -215,7 +215,7 @@ TEST(WorkerMetrics, WhatTheWorkersHoldIsShown) {
   MetricsCollector::Options options;
   options.worker_objects = [] {
     WorkerObjects objects{.downstream_buffers = 1, .upstream_buffers = 2, .buffer_bytes = 3,
-                          .idle_buffer_bytes = 4, .frames = 5, .timers = 6};
+                          .idle_buffer_bytes = 4, .lent_buffer_bytes = 7, .frames = 5, .timers = 6};
     objects.Add(objects);
     return objects;
   };
@@ -227,6 +227,7 @@ TEST(WorkerMetrics, WhatTheWorkersHoldIsShown) {
   EXPECT_THAT(text, HasSubstr("portico_worker_objects{kind=\"timers\"} 12\n"));
   EXPECT_THAT(text, HasSubstr("portico_buffer_bytes{state=\"in_use\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("portico_buffer_bytes{state=\"idle\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("portico_buffer_bytes{state=\"lent\"} 14\n"));
 }
 
 TEST(WorkerMetrics, ReadersMayRunAnyTime) {

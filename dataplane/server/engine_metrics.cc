@@ -38,6 +38,9 @@ std::vector<prometheus::MetricFamily> EngineCollector::Collect() const {
   families.push_back(observe::OneCounter("portico_io_engine_buffer_shortages_total",
                                          "Receives that found no buffer and were repeated",
                                          sum(&event::EngineStats::buffer_shortages)));
+  families.push_back(observe::OneCounter("portico_io_engine_buffer_refusals_total",
+                                         "Sizes of buffers that the kernel would not borrow from a worker",
+                                         sum(&event::EngineStats::buffer_refusals)));
   return families;
 }
 

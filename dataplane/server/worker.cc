@@ -85,6 +85,7 @@ observe::WorkerObjects Worker::Objects() {
           .upstream_buffers = upstream.live(),
           .buffer_bytes = downstream.live_bytes() + upstream.live_bytes(),
           .idle_buffer_bytes = downstream.idle_bytes() + upstream.idle_bytes(),
+          .lent_buffer_bytes = loop_.engine().stats().lent_buffer_bytes.load(std::memory_order_relaxed),
           .frames = static_cast<uint64_t>(event::LiveFrames()),
           .timers = loop_.timers().armed()};
 }

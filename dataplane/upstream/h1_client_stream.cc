@@ -74,6 +74,7 @@ bool H1ClientConnection::AddBody(const http::BodyChunk& chunk) {
 event::Task<absl::Status> H1ClientConnection::Flush(http::BodyChunk body, bool last) {
   exchange_->sent_body = std::move(body);
   exchange_->sends_last = last;
+  exchange_->send.AwaitAnswer(last && receive_.pending());
   return event::Task<absl::Status>(sending_);
 }
 

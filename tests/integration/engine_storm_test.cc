@@ -87,6 +87,7 @@ class EngineStormTest : public EngineTest {
     stream.send.Again();
     stream.send.op.fd = stream.ours;
     stream.send.op.slice_count = 0;
+    stream.send.op.awaits_answer = ++sends_ % 2 == 0;
     for (int i = 0; i < slices; ++i) {
       const size_t begin = size * static_cast<size_t>(i) / static_cast<size_t>(slices);
       const size_t end = size * static_cast<size_t>(i + 1) / static_cast<size_t>(slices);
@@ -192,6 +193,8 @@ class EngineStormTest : public EngineTest {
         break;
     }
   }
+
+  unsigned sends_ = 0;
 };
 
 TEST_P(EngineStormTest, EverythingAtRandom) {
