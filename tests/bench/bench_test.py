@@ -241,6 +241,10 @@ class RealRunTest(unittest.TestCase):
             share = result["others"]["ticks"] / machine.TICKS_PER_SECOND / result["others"]["seconds"]
             self.assertGreater(share, 0.05, command)
 
+    def test_the_floor_is_measured(self):
+        programs = {"bench_load": self.tool, "bench_upstream": "tests/bench/load/bench_upstream"}
+        self.assertGreater(scenarios.one_side_us(programs, None, None, 0.2, windows=1), 0.5)
+
     def test_idle_connections_rest_until_closed(self):
         idle = load.IdleConnections(self.tool, None, self.upstream.port, 500)
         idle.close()

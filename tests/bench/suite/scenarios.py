@@ -119,6 +119,35 @@ class Bench:
                 "engine": case.server.engine, "connections": case.connections, **rounds.summarize(its_rounds), **more}
 
 
+def one_side_us(programs, load_core, server_core, seconds, windows=3):
+    """CPU time of a request's bare way through the kernel, received and answered over io_uring on one core while the other
+    one sends.
+
+    A proxy has two such sides, so twice this is what no user-space proxy on this machine goes below. It depends on how
+    near the two cores are to each other, which on a virtual machine may change from day to day.
+    """
+    answering = load.Upstream(programs["bench_upstream"], server_core)
+    try:
+        costs = []
+        for _ in range(windows):
+            report = load.run(programs["bench_load"], load_core, answering.port, [answering.pid], seconds)
+            costs.append(report["processes"][str(answering.pid)]["cpu_us"] / max(report["requests"], 1))
+    finally:
+        answering.stop()
+    return rounds.median(costs)
+
+
+def _floor_note(bench, rows):
+    floor = 2 * one_side_us(bench.programs, bench.options.load_core, bench.options.proxy_core, bench.options.seconds)
+    note = (f"- Floor: {floor:.1f} us. Twice the bare way of a small request through the kernel on the proxy's core, over "
+            "io_uring with 64 connections, without any proxying")
+    haproxy = [row for row in rows if row["server"] == "haproxy" and row["variant"] == "saturated" and row["connections"] == 64]
+    if haproxy:
+        note += f"; {floor / haproxy[0]['cpu_us_per_request']:.2f} of HAProxy's"
+    bench.say(note[2:])
+    return note + "."
+
+
 def plain(bench):
     """a: small bodies, no policies."""
     running = bench.start_all(bench.wanted(servers.PEERS), "plain")
@@ -129,6 +158,7 @@ def plain(bench):
         rows += bench.rows([Case("a", f"rate {FIXED_RATE}", server, 64, rate=FIXED_RATE) for server in running])
     finally:
         stop_all(running)
+    bench.notes["a"] = [_floor_note(bench, rows)]
     return rows
 
 
