@@ -1,5 +1,6 @@
 #include "dataplane/base/buffer.h"
 
+#include <bit>
 #include <cstdlib>
 #include <new>
 
@@ -17,23 +18,13 @@ constexpr size_t kAlignment = 64;
 
 }  // namespace
 
-Buffer& Buffer::operator=(Buffer&& other) noexcept {
-  if (this != &other) {
-    Reset();
-    block_ = std::exchange(other.block_, nullptr);
-  }
-  return *this;
-}
-
 Buffer Buffer::Share() const {
   if (block_ == nullptr) return Buffer();
   ++block_->references;
   return Buffer(block_);
 }
 
-void Buffer::Reset() {
-  if (block_ == nullptr) return;
-  Block* block = std::exchange(block_, nullptr);
+void Buffer::Release(Block* block) {
   PORTICO_CHECK(block->references > 0);
   if (--block->references == 0) block->pool->Return(block);
 }
@@ -47,9 +38,7 @@ BufferPool::~BufferPool() {
 }
 
 size_t BufferPool::ClassOf(size_t size) {
-  size_t index = 0;
-  for (size_t capacity = kSmall; capacity < size; capacity *= 2) ++index;
-  return index;
+  return size <= kSmall ? 0 : static_cast<size_t>(std::bit_width((size - 1) / kSmall));
 }
 
 Buffer BufferPool::Allocate(size_t size) {

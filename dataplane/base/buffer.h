@@ -21,14 +21,21 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(Buffer&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
-  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept {
+    Block* const block = std::exchange(other.block_, nullptr);
+    Reset();
+    block_ = block;
+    return *this;
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { Reset(); }
 
   explicit operator bool() const { return block_ != nullptr; }
   Buffer Share() const;
-  void Reset();
+  void Reset() {
+    if (block_ != nullptr) Release(std::exchange(block_, nullptr));
+  }
 
   // An empty Buffer has no bytes and no room.
   char* data() { return block_ == nullptr ? nullptr : block_->bytes(); }
@@ -56,6 +63,7 @@ class Buffer {
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
   explicit Buffer(Block* block) : block_(block) {}
+  static void Release(Block* block);
   Block* block_ = nullptr;
 };
 

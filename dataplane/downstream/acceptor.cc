@@ -30,7 +30,6 @@ Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, ht
                .options = options.connection,
                .listener_id = options.listener_id,
                .listener_name = {},
-               .next_connection_id = 1,
                .date = {},
                .arenas = {}},
       listen_fd_(listen_fd),
@@ -150,7 +149,7 @@ void Acceptor::TakeHandedOver(int fd, const net::SocketAddress& peer) {
 void Acceptor::Serve(int fd, const net::SocketAddress& peer) {
   ++accepted_;
   ++count_;
-  std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd, peer);
+  std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd);
   // owned: by this list, until OnConnectionEnded().
   ServerConnection* connection = std::make_unique<H1ServerConnection>(context_, std::move(stream), peer).release();
   connection->next = connections_;

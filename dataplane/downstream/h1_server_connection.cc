@@ -49,11 +49,9 @@ H1ServerConnection::H1ServerConnection(ServerContext& context, std::unique_ptr<n
       watch_(*stream_),
       hang_up_(*this),
       deadline_(context.loop) {
-  info_.peer = info_.direct_peer = peer;
-  info_.local = stream_->local();
+  info_.peer = peer;
   info_.listener_id = context.listener_id;
   info_.listener_name = context.listener_name;
-  info_.connection_id = context.next_connection_id++;
 }
 
 H1ServerConnection::~H1ServerConnection() { PORTICO_CHECK(!started_ || ended_); }

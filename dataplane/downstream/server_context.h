@@ -31,7 +31,9 @@ class ArenaPool {
   }
 
  private:
-  static constexpr size_t kMaxFree = 1024;
+  // A megabyte: more exchanges than that at one time take the others from the heap, and
+  // a peak of many does not stay in the memory.
+  static constexpr size_t kMaxFree = 256;
   std::vector<std::unique_ptr<base::Arena>> free_;
 };
 
@@ -45,7 +47,6 @@ struct ServerContext {
   ConnectionOptions options;
   uint32_t listener_id = 0;
   std::string_view listener_name;
-  uint64_t next_connection_id = 1;
   http::DateCache date;
   ArenaPool arenas;
 };

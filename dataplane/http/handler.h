@@ -14,19 +14,13 @@ namespace portico::http {
 
 // What is known of a connection; the same for all its exchanges.
 struct ConnectionInfo {
-  // The client: the source in the PROXY header where one is expected, otherwise
-  // the same as direct_peer.
+  // The client: the source in the PROXY header where one is expected, otherwise who
+  // opened the TCP connection.
   net::SocketAddress peer;
-  // Who opened the TCP connection.
-  net::SocketAddress direct_peer;
-  // Our end of the TCP connection.
-  net::SocketAddress local;
   // The listener, as its acceptor was told; the name lives as long as the
   // acceptor.
   uint32_t listener_id = 0;
   std::string_view listener_name;
-  // Unique within one worker.
-  uint64_t connection_id = 0;
   // True over TLS: what x-forwarded-proto says.
   bool secure = false;
 };

@@ -113,7 +113,7 @@ absl::StatusOr<std::unique_ptr<ByteStream>> Connect::await_resume() {
     if (fd >= 0) loop_.engine().Close(fd);
     return connected.status();
   }
-  return MakeTcpStream(loop_, fd, address_);
+  return MakeTcpStream(loop_, fd);
 }
 
 absl::StatusOr<AcceptedSocket> Accept::await_resume() {

@@ -78,7 +78,7 @@ TEST_F(NetAwaitTest, ConnectAcceptTalkClose) {
   ASSERT_TRUE(client.ok()) << client.status();
   absl::StatusOr<AcceptedSocket> socket = RunTask(loop_, AcceptOne());
   ASSERT_TRUE(socket.ok()) << socket.status();
-  std::unique_ptr<ByteStream> server = MakeTcpStream(loop_, socket->fd, socket->peer);
+  std::unique_ptr<ByteStream> server = MakeTcpStream(loop_, socket->fd);
   EXPECT_EQ((*client)->peer(), address_);
   EXPECT_EQ(server->local(), address_);
   EXPECT_EQ(server->peer(), (*client)->local());

@@ -31,6 +31,7 @@ class ByteStream : public event::Progress {
   // Makes the peer see a reset instead of an orderly end, when the stream is
   // destroyed.
   virtual void Abort() = 0;
+  // Both ask the kernel.
   virtual SocketAddress peer() const = 0;
   virtual SocketAddress local() const = 0;
   // Where pipes for its operations come from; nullptr if its bytes must pass through
@@ -42,8 +43,6 @@ class ByteStream : public event::Progress {
 
 // Takes ownership of a connected, non-blocking socket; closes it in the destructor.
 std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd);
-// The same, when the peer is known: saves asking the kernel.
-std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd, const SocketAddress& peer);
 
 // Tasks wait for all this with the awaitables of dataplane/net/await.h.
 

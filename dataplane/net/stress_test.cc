@@ -50,7 +50,7 @@ Task<void> AcceptLoop(event::Loop& loop, int listen_fd, CancelScope& scope, even
       continue;
     }
     ++served;
-    connections.Spawn(Serve(loop, MakeTcpStream(loop, socket->fd, socket->peer), scope));
+    connections.Spawn(Serve(loop, MakeTcpStream(loop, socket->fd), scope));
   }
 }
 

@@ -2,8 +2,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <optional>
-
 #include "dataplane/base/check.h"
 #include "dataplane/net/byte_stream.h"
 
@@ -21,9 +19,7 @@ SocketAddress Ask(NameFunction function, int fd) {
 
 class TcpStream final : public ByteStream {
  public:
-  TcpStream(event::Loop& loop, int fd, std::optional<SocketAddress> peer) : engine_(loop.engine()), fd_(fd), peer_(peer) {
-    PORTICO_CHECK(fd >= 0);
-  }
+  TcpStream(event::Loop& loop, int fd) : engine_(loop.engine()), fd_(fd) { PORTICO_CHECK(fd >= 0); }
   ~TcpStream() override { engine_.Close(fd_); }
 
   void StartReceive(event::ReceiveOperation& op) override {
@@ -48,14 +44,8 @@ class TcpStream final : public ByteStream {
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
   }
 
-  SocketAddress peer() const override {
-    if (!peer_.has_value()) peer_ = Ask(&::getpeername, fd_);
-    return *peer_;
-  }
-  SocketAddress local() const override {
-    if (!local_.has_value()) local_ = Ask(&::getsockname, fd_);
-    return *local_;
-  }
+  SocketAddress peer() const override { return Ask(&::getpeername, fd_); }
+  SocketAddress local() const override { return Ask(&::getsockname, fd_); }
   event::PipePool* pipes() const override { return engine_.pipes(); }
   uint64_t made() const override {
     tcp_info info = {};
@@ -67,19 +57,12 @@ class TcpStream final : public ByteStream {
  private:
   event::Engine& engine_;
   const int fd_;
-  // Asked once, when somebody wants to know.
-  mutable std::optional<SocketAddress> peer_;
-  mutable std::optional<SocketAddress> local_;
 };
 
 }  // namespace
 
 std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd) {
-  return std::make_unique<TcpStream>(loop, fd, std::nullopt);
-}
-
-std::unique_ptr<ByteStream> MakeTcpStream(event::Loop& loop, int fd, const SocketAddress& peer) {
-  return std::make_unique<TcpStream>(loop, fd, peer);
+  return std::make_unique<TcpStream>(loop, fd);
 }
 
 }  // namespace portico::net

@@ -7,36 +7,36 @@
 namespace portico::proxy {
 namespace {
 
-constexpr uint64_t kEachByte = 0x0101010101010101;
+// The 16 hexadecimal digits of a number, all at once, the most significant one first: a
+// vector of the compiler, as SSE2 and its like have it.
+class HexDigits {
+ public:
+  static constexpr size_t kDigits = 16;
 
-// Eight hexadecimal digits of `value`, all at once: each of its nibbles in a byte of its
-// own, the most significant one first in memory.
-struct HexDigits {
-  explicit HexDigits(uint32_t value) {
-    uint64_t spread = value;
-    spread = (spread | spread << 16) & 0x0000ffff0000ffff;
-    spread = (spread | spread << 8) & 0x00ff00ff00ff00ff;
-    spread = (spread | spread << 4) & 0x0f0f0f0f0f0f0f0f;
-    // 1 in the bytes that are above 9: adding 6 carries into their upper halves.
-    const uint64_t letter = ((spread + 6 * kEachByte) >> 4) & kEachByte;
-    digits = __builtin_bswap64(spread + '0' * kEachByte + ('a' - '0' - 10) * letter);
+  explicit HexDigits(uint64_t value) {
+    const uint64_t in_order = __builtin_bswap64(value);
+    Bytes bytes = {};
+    std::memcpy(&bytes, &in_order, sizeof(in_order));
+    const Bytes low = bytes & 0xf, high = (bytes >> 4) & 0xf;
+    const Bytes nibbles = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const Bytes digits = nibbles + '0' + ((nibbles > 9) & ('a' - '0' - 10));
+    std::memcpy(text_, &digits, sizeof(text_));
   }
-  void Put(char* out) const { std::memcpy(out, &digits, sizeof(digits)); }
-  // Four of them, from `first` on (0 or 4).
-  void PutFour(char* out, int first) const {
-    const auto four = static_cast<uint32_t>(digits >> (8 * first));
-    std::memcpy(out, &four, sizeof(four));
+  // `count` of them from the `first` on.
+  template <size_t first, size_t count>
+  char* Put(char* out) const {
+    static_assert(first + count <= kDigits);
+    std::memcpy(out, text_ + first, count);
+    return out + count;
   }
-  uint64_t digits;
+
+ private:
+  using Bytes = signed char __attribute__((vector_size(16)));
+  char text_[kDigits];
 };
 static_assert(std::endian::native == std::endian::little);
 
-// 16 digits.
-char* PutHex(char* out, uint64_t value) {
-  HexDigits(static_cast<uint32_t>(value >> 32)).Put(out);
-  HexDigits(static_cast<uint32_t>(value)).Put(out + 8);
-  return out + 16;
-}
+char* PutHex(char* out, uint64_t value) { return HexDigits(value).Put<0, 16>(out); }
 
 bool IsLowerHex(std::string_view text) {
   for (const char c : text) {
@@ -57,18 +57,16 @@ std::string_view MakeRequestId(upstream::Random& random, base::Arena& arena) {
   // Version 4 and variant 10 in their places.
   const uint64_t high = (random.Next() & ~uint64_t{0xf000}) | 0x4000;
   const uint64_t low = (random.Next() & 0x3fffffffffffffff) | 0x8000000000000000;
-  const HexDigits second(static_cast<uint32_t>(high));
-  const HexDigits third(static_cast<uint32_t>(low >> 32));
-  HexDigits(static_cast<uint32_t>(high >> 32)).Put(id);
-  id[8] = '-';
-  second.PutFour(id + 9, 0);
-  id[13] = '-';
-  second.PutFour(id + 14, 4);
-  id[18] = '-';
-  third.PutFour(id + 19, 0);
-  id[23] = '-';
-  third.PutFour(id + 24, 4);
-  HexDigits(static_cast<uint32_t>(low)).Put(id + 28);
+  const HexDigits first(high), second(low);
+  char* out = first.Put<0, 8>(id);
+  *out++ = '-';
+  out = first.Put<8, 4>(out);
+  *out++ = '-';
+  out = first.Put<12, 4>(out);
+  *out++ = '-';
+  out = second.Put<0, 4>(out);
+  *out++ = '-';
+  second.Put<4, 12>(out);
   return {id, kLength};
 }
 

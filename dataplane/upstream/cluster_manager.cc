@@ -1,5 +1,6 @@
 #include "dataplane/upstream/cluster_manager.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace portico::upstream {
@@ -18,22 +19,30 @@ ClusterManager::~ClusterManager() = default;
 
 Cluster& ClusterManager::Get(const std::shared_ptr<const snapshot::UpstreamEntry>& entry,
                              uint64_t revision) {
-  const auto known = by_entry_.find(entry.get());
-  if (known != by_entry_.end()) return *known->second;
+  const size_t place = entry->metric_id.index;
+  if (place < known_.size() && known_[place].entry == entry.get()) return *known_[place].cluster;
 
   Slot& slot = by_name_[entry->name];
   if (slot.cluster == nullptr) {
     slot.cluster = std::make_unique<Cluster>(context_, entry);
     if (!sweep_.armed()) context_.loop.timers().Arm(sweep_, context_.loop.now() + kSweepNanos);
+  } else if (slot.cluster->entry() == entry) {
+    revision = std::max(revision, slot.revision);  // Another one had its place in known_.
   } else if (revision > slot.revision) {
-    by_entry_.erase(slot.cluster->entry().get());
+    Forget(*slot.cluster);
     slot.cluster->Update(entry);
   } else {
     return *slot.cluster;  // An exchange that pinned an older revision.
   }
   slot.revision = revision;
-  by_entry_[entry.get()] = slot.cluster.get();
+  if (place >= known_.size()) known_.resize(place + 1);
+  known_[place] = {entry.get(), slot.cluster.get()};
   return *slot.cluster;
+}
+
+void ClusterManager::Forget(const Cluster& cluster) {
+  const size_t place = cluster.entry()->metric_id.index;
+  if (place < known_.size() && known_[place].cluster == &cluster) known_[place] = {};
 }
 
 void ClusterManager::Close() {
@@ -57,7 +66,7 @@ void ClusterManager::Sweep() {
     Cluster& cluster = *it->second.cluster;
     cluster.CloseIdle(now);
     if (cluster.idle() && cluster.connections() == 0 && now - cluster.last_used() > kForgetNanos) {
-      by_entry_.erase(cluster.entry().get());
+      Forget(cluster);
       by_name_.erase(it++);
     } else {
       ++it;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/event/timer.h"
@@ -40,13 +41,21 @@ class ClusterManager {
     std::unique_ptr<Cluster> cluster;
     uint64_t revision = 0;
   };
+  struct Known {
+    const snapshot::UpstreamEntry* entry = nullptr;
+    Cluster* cluster = nullptr;
+  };
+  // Before the cluster gets other content, or goes.
+  void Forget(const Cluster& cluster);
   static void OnSweep(event::Timer& timer);
   void Sweep();
 
   ClusterContext context_;
   absl::flat_hash_map<std::string, Slot> by_name_;
-  // The entry each cluster holds; so a pointer cannot be reused for another.
-  absl::flat_hash_map<const snapshot::UpstreamEntry*, Cluster*> by_entry_;
+  // By UpstreamEntry::metric_id, so that a request finds its cluster without hashing. The
+  // entries are those that the clusters hold; so a pointer cannot be reused for another.
+  // Upstreams beyond the cap of metrics share a place: the last one used has it.
+  std::vector<Known> known_;
   event::Timer sweep_;
 };
 
