@@ -37,6 +37,9 @@ class ByteStream : public event::Progress {
   // Where pipes for its operations come from; nullptr if its bytes must pass through
   // this process: encrypted ones, or with an engine that moves none.
   virtual event::PipePool* pipes() const { return nullptr; }
+  // Whether bytes, the end or an error wait to be received, while no receive is pending.
+  // Asks the kernel; where it cannot be known, false.
+  virtual bool HasUnread() const { return false; }
   // Of sending: grows whenever the peer takes bytes. Asks the kernel.
   uint64_t made() const override { return 0; }
 };

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -47,6 +48,14 @@ class TcpStream final : public ByteStream {
   SocketAddress peer() const override { return Ask(&::getpeername, fd_); }
   SocketAddress local() const override { return Ask(&::getsockname, fd_); }
   event::PipePool* pipes() const override { return engine_.pipes(); }
+  bool HasUnread() const override {
+    char byte;
+    ssize_t count;
+    do {
+      count = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    return count >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+  }
   uint64_t made() const override {
     tcp_info info = {};
     socklen_t length = sizeof(info);

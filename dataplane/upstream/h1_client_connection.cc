@@ -14,6 +14,8 @@ void H1ClientConnection::OnReceive(event::Operation& op) {
   const int32_t result = op.result();
   if (result > 0) {
     if (self.exchange_.has_value()) self.exchange_->received += static_cast<uint64_t>(result);
+    const base::Buffer& buffer = self.receive_.buffer;
+    self.received_all_it_could_ = self.receive_.pipe != nullptr || buffer.size() == buffer.capacity();
     if (self.receive_.pipe == nullptr) self.input_.Fill(std::move(self.receive_.buffer));
   } else {
     self.receive_ended_ = true;
@@ -58,7 +60,7 @@ void H1ClientConnection::EndStream(http::ClientStream* stream) {
   PORTICO_CHECK(stream == this && exchange_.has_value() && !waiter_);
   const H1ClientExchange& e = *exchange_;
   const bool complete = e.request_complete && e.head != nullptr && e.decoder.done() && !e.response_failed;
-  const bool reuse = complete && e.keep_alive && input_.empty() && reusable();
+  const bool reuse = complete && e.keep_alive && reusable() && Quiet();
   if (!complete) stream_->Abort();
   message_size_.Received(e.received);
   exchange_.reset();

@@ -218,6 +218,11 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   absl::Status ResponseFailed(absl::Status status);
   absl::Status Ended(const char* when) const;
   void End();
+  // Nothing came after the response, which would be taken for the next one. More may wait
+  // in the kernel, if the body was asked for to the byte.
+  bool Quiet() const {
+    return input_.empty() && (!received_all_it_could_ || receive_.pending() || !stream_->HasUnread());
+  }
 
   // Constant after construction.
   event::Loop& loop_;
@@ -235,6 +240,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   std::coroutine_handle<> waiter_;
   // Nothing more comes: end of stream (OK) or an error.
   bool receive_ended_ = false;
+  // The last receive took all that it had room for: more may wait in the kernel.
+  bool received_all_it_could_ = false;
   absl::Status receive_status_;
   bool closing_ = false;
   bool ended_ = false;

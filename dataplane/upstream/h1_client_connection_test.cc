@@ -288,6 +288,26 @@ TEST_F(ClientTest, UnsolicitedBytesEndIt) {
   EXPECT_EQ(owner_.unusable, 1);
 }
 
+TEST_F(ClientTest, MoreThanTheBodyIsNoticedAlthoughItWasNotReceived) {
+  const std::string body(base::BufferPool::kLarge, 'b');
+  for (const bool pipes : {false, true}) {
+    for (const std::string_view more : {"", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno"}) {
+      Begin();
+      ASSERT_TRUE(SendHead(Request()).ok());
+      PeerSends("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+      ASSERT_TRUE(ReadHead().ok());
+      if (pipes) stream_->UsePipes();
+      PeerSends(body + std::string(more));
+      ASSERT_TRUE(ReadAll().ok());
+      owner_.connection->EndStream(std::exchange(stream_, nullptr));
+      EXPECT_EQ(owner_.connection->reusable(), more.empty()) << pipes;
+      if (more.empty()) continue;
+      ASSERT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+      Open({});
+    }
+  }
+}
+
 TEST_F(ClientTest, UnprocessedOnlyOnAReusedConnection) {
   Begin();
   ASSERT_TRUE(SendHead(Request()).ok());
