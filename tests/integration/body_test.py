@@ -19,7 +19,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from tests.support import fleet as support  # noqa: E402
-from tests.support.bodies import BODY, LARGE, SLICE, Peer, Slow, Upstream, digest, reset, send_body  # noqa: E402
+from tests.support.bodies import BODY, SLICE, Peer, Slow, Upstream, digest, reset, send_body  # noqa: E402
 from tests.support.http_client import fetch  # noqa: E402
 
 CONFIG = """
@@ -43,6 +43,9 @@ kind: Route
 name: short
 spec: {{match: {{path: {{prefix: /short}}}}, upstreams: [{{name: up}}], timeout: 1s, rewrite: {{prefix: /}}}}
 """
+
+# Larger than all buffers, the kernel's too.
+MANY = 16 << 20
 
 
 def requests(address, seconds):
@@ -129,7 +132,7 @@ class Cases:
         for kind in ("length", "chunked", "close"):
             for version in ("1.1", "1.0"):
                 with self.subTest(kind=kind, version=version):
-                    size = LARGE + (-5 if version == "1.0" else -3)
+                    size = MANY + (-5 if version == "1.0" else -3)
                     connection = self.connect()
                     connection.sendall(f"GET /{kind}/{size} HTTP/{version}\r\nHost: test\r\n\r\n".encode())
                     peer = Peer(connection)
@@ -142,7 +145,7 @@ class Cases:
     def test_up(self):
         for chunked in (False, True):
             with self.subTest(chunked=chunked):
-                size, path = LARGE - 7, f"/up{int(chunked)}"
+                size, path = MANY - 7, f"/up{int(chunked)}"
                 self.assertEqual(self.post(self.connect(), path, size, chunked), [size, digest(size), True])
                 self.assertEqual([entry["request_bytes"] for entry in self.logged(path)], [size])
 

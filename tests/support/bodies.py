@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 
-LARGE = 64 << 20
+LARGE = 36 << 20
 BODY = random.Random(7).randbytes(LARGE)
 SLICE = 256 * 1024
 
