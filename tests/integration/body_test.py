@@ -288,9 +288,9 @@ class Cases:
         print(f"{self.ENGINE}: {count} requests alone, {count_beside} beside slow readers; p50 {p50 * 1e6:.0f} and "
               f"{p50_beside * 1e6:.0f} us, p99 {p99 * 1e6:.0f} and {p99_beside * 1e6:.0f} us")
         # Wide, as machines that run tests are busy; a client that waits for another one takes seconds.
-        self.assertGreater(count_beside, count / 3)
-        self.assertLess(p50_beside, 3 * p50 + 0.001)
-        self.assertLess(p99_beside, 5 * p99 + 0.050)
+        self.assertGreater(count_beside, count / 5)
+        self.assertLess(p50_beside, 3 * p50 + 0.1)
+        self.assertLess(p99_beside, 5 * p99 + 0.5)
 
     def test_a_client_that_reads_too_slowly_is_not_the_upstream_s_fault(self):
         """Cut by the timeout of the route, and by that for clients that take nothing at all."""
