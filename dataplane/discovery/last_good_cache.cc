@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/thread.h"
 #include "dataplane/discovery/small_file.h"
 
 namespace portico::discovery_client {
@@ -125,6 +126,7 @@ int64_t Cache::UntilNextWrite() const {
 }
 
 void Cache::Run() {
+  base::BecomeBackgroundThread("last-good-cache");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return waiting_ || stopping_; });
