@@ -123,8 +123,9 @@ def one_side_us(programs, load_core, server_core, seconds, windows=3):
     """CPU time of a request's bare way through the kernel, received and answered over io_uring on one core while the other
     one sends.
 
-    A proxy has two such sides, so twice this is what no user-space proxy on this machine goes below. It depends on how
-    near the two cores are to each other, which on a virtual machine may change from day to day.
+    A proxy has two such sides, so twice this is a yardstick for one that does nothing but forward, with one-shot receives as
+    bench_upstream has them. It is no proven bound: another use of the kernel may be cheaper. It changes with what is between
+    the two cores, on a virtual machine perhaps from day to day.
     """
     answering = load.Upstream(programs["bench_upstream"], server_core)
     try:
@@ -139,7 +140,7 @@ def one_side_us(programs, load_core, server_core, seconds, windows=3):
 
 def _floor_note(bench, rows):
     floor = 2 * one_side_us(bench.programs, bench.options.load_core, bench.options.proxy_core, bench.options.seconds)
-    note = (f"- Floor: {floor:.1f} us. Twice the bare way of a small request through the kernel on the proxy's core, over "
+    note = (f"- Yardstick: {floor:.1f} us. Twice the bare way of a small request through the kernel on the proxy's core, over "
             "io_uring with 64 connections, without any proxying")
     haproxy = [row for row in rows if row["server"] == "haproxy" and row["variant"] == "saturated" and row["connections"] == 64]
     if haproxy:
