@@ -223,6 +223,13 @@ void MetricsCollector::CollectTotals(Families& out) const {
   counter("portico_upstream_connections_given_up_total",
           "Connections to upstreams closed at rest so that another worker could open one",
           &W::upstream_connections_given_up_total);
+  auto endpoints = GaugeFamily("portico_worker_upstream_endpoints",
+                               "Endpoints of upstreams that a worker balances over, by worker");
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    AddGauge(endpoints, {{"worker", std::to_string(i)}},
+             static_cast<double>(workers_[i]->upstream_endpoints.value()));
+  }
+  out.push_back(std::move(endpoints));
   out.push_back(OneGauge("portico_requests_active", "Requests being served",
                          active(&W::requests_active_started, &W::requests_active_finished)));
   counter("portico_retries_total", "Requests sent to an upstream once more", &W::retries_total);

@@ -70,6 +70,8 @@ class WorkerMetrics {
       upstream_connect_failures_total;
   // Closed so that another worker could open one.
   Counter upstream_connections_given_up_total;
+  // A gauge: endpoints of all upstreams that the worker balances over.
+  Counter upstream_endpoints;
   Counter requests_active_started, requests_active_finished;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/thread.h"
+#include "dataplane/upstream/subset.h"
 
 namespace portico::server {
 namespace {
@@ -70,6 +71,7 @@ absl::Status Server::Start() {
     workers_.push_back(
         std::make_unique<Worker>(WorkerOptions{.index = i,
                                                .workers = options_.workers,
+                                               .subset_seed = upstream::RingKey(options_.node_id, 0),
                                                .max_connections = options_.max_connections,
                                                .clock = clock_,
                                                .limits = limits_,

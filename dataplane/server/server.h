@@ -36,6 +36,7 @@
 namespace portico::server {
 
 struct ServerOptions {
+  std::string node_id;
   uint32_t workers = 1;
   uint32_t max_connections = 0;  // Per listener, all workers together; 0: no limit
   // Time between "not ready" and the end of accepting, so that balancers notice.

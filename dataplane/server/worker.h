@@ -41,6 +41,7 @@ struct Revision {
 struct WorkerOptions {
   uint32_t index = 0;
   uint32_t workers = 1;
+  uint64_t subset_seed = 0;
   // Connections open at once on each listener, all workers together; 0: no limit.
   uint32_t max_connections = 0;
   const base::Clock& clock;

@@ -22,6 +22,7 @@ Cluster::Cluster(ClusterContext& context, std::shared_ptr<const snapshot::Upstre
 Cluster::~Cluster() {
   PORTICO_CHECK(idle() && connections() == 0 && first_waiter_ == nullptr);
   limits_->connections.Leave(seat_);
+  context_.metrics.upstream_endpoints.Subtract(balanced_);
 }
 
 void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
@@ -46,8 +47,9 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
       host = std::make_unique<Host>();
       host->address = endpoint.address;
       host->address_text = std::move(address);
+      host->ring_key = RingKey(host->address_text, context_.subset_seed);
     }
-    host->weight = endpoint.weight;
+    host->weight = host->listed_weight = endpoint.weight;
     hosts_.push_back(std::move(host));
   }
   for (auto& [address, host] : before) {
@@ -57,6 +59,7 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
   for (auto& host : unlisted) hosts_.push_back(std::move(host));
   const uint32_t max_before = entry_ == nullptr ? 0 : entry_->max_connections;
   entry_ = std::move(entry);
+  SetSubset();
   MakeBalancer();
   // Who waits looks again.
   for (uint32_t i = max_before; i < entry_->max_connections && first_waiter_ != nullptr; ++i) {
@@ -71,13 +74,24 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
   DropUnlistedHosts();
 }
 
-void Cluster::MakeBalancer() {
+void Cluster::SetSubset() {
   std::vector<Host*> listed;
   for (auto& host : hosts_) {
     if (host->listed) listed.push_back(host.get());
   }
-  balancer_ = entry_->least_request ? MakeLeastRequest(std::move(listed), context_.random)
-                                    : MakeRoundRobin(std::move(listed), context_.random);
+  subset_.Reset(std::move(listed), {.worker = context_.worker,
+                                    .workers = context_.workers,
+                                    // The other half is for requests that come together.
+                                    .max_pairs = std::max<uint32_t>(1, entry_->max_connections / 2)});
+}
+
+void Cluster::MakeBalancer() {
+  std::vector<Host*> chosen = subset_.Choose(context_.loop.now());
+  context_.metrics.upstream_endpoints.Add(chosen.size());
+  context_.metrics.upstream_endpoints.Subtract(balanced_);
+  balanced_ = chosen.size();
+  balancer_ = entry_->least_request ? MakeLeastRequest(std::move(chosen), context_.random)
+                                    : MakeRoundRobin(std::move(chosen), context_.random);
 }
 
 bool Cluster::TryAcquire(event::CancelScope& scope, base::Arena& arena, const Host* avoid,
@@ -301,6 +315,8 @@ void Cluster::Report(Host& host, bool success) {
                                entry_->outlier_base_ejection_nanos, entry_->outlier_max_percent};
   if (ReportFailure(host, hosts_, options, context_.loop.now())) {
     context_.metrics.outlier_ejections_total.Add();
+    // Others stand in for it.
+    if (subset_.partial()) MakeBalancer();
   }
 }
 
@@ -330,6 +346,7 @@ void Cluster::DropUnlistedHosts() {
 
 void Cluster::CloseIdle(base::MonotonicNanos now) {
   DropUnlistedHosts();
+  if (now >= subset_.stale_at()) MakeBalancer();
   for (auto& host : hosts_) {
     // The longest at rest are in front.
     auto& list = host->available;

@@ -23,6 +23,7 @@
 #include "dataplane/upstream/limits.h"
 #include "dataplane/upstream/pooled_connection.h"
 #include "dataplane/upstream/random.h"
+#include "dataplane/upstream/subset.h"
 
 namespace portico::upstream {
 
@@ -32,8 +33,11 @@ struct ClusterContext {
   observe::WorkerMetrics& metrics;
   Random& random;
   LimitRegistry& limits;
-  // How many workers share the limits.
+  // Which worker it is, of how many that share the limits and the endpoints.
+  uint32_t worker = 0;
   uint32_t workers = 1;
+  // Differs from process to process and is the same after a restart: RingKey().
+  uint64_t subset_seed = 0;
 };
 
 // Why there is no connection.
@@ -126,6 +130,8 @@ class Cluster final : private PlaceMember {
   Waiter* PopWaiter();
   void DropConnection(PooledConnection& connection);
   void DropUnlistedHosts();
+  // The endpoints that are listed, to choose from.
+  void SetSubset();
   void MakeBalancer();
 
   // One of the process's places for a connection.
@@ -152,7 +158,9 @@ class Cluster final : private PlaceMember {
   std::shared_ptr<ConnectionPlaces::Seat> seat_;
   RequestAllowance allowance_;
   std::vector<std::unique_ptr<Host>> hosts_;
+  Subset subset_;
   std::unique_ptr<Balancer> balancer_;
+  size_t balanced_ = 0;  // Endpoints in it.
   std::vector<std::unique_ptr<PooledConnection>> connections_;
   size_t opening_ = 0;  // Connections that are being opened.
   size_t granted_ = 0;  // Waiters with a place that have not run yet.

@@ -164,7 +164,7 @@ TEST(ConnectionPlaces, NoneIsLostBetweenThreads) {
     ConnectionPlaces places;
     std::atomic<int64_t> held{0};
     std::vector<std::unique_ptr<Runner>> runners;
-    for (int i = 0; i < 4; ++i) runners.push_back(std::make_unique<Runner>(places, clock, max, 3000, held));
+    for (int i = 0; i < 4; ++i) runners.push_back(std::make_unique<Runner>(places, clock, max, 500, held));
     std::vector<std::thread> threads;
     for (auto& runner : runners) threads.emplace_back([&runner] { runner->Run(); });
     for (std::thread& thread : threads) thread.join();

@@ -18,7 +18,12 @@ class PooledConnection;
 struct Host {
   net::SocketAddress address;
   std::string address_text;
+  // As listed.
+  uint32_t listed_weight = 1;
+  // In this worker's balancer: the part of it that this worker has (Subset).
   uint32_t weight = 1;
+  // Subset's.
+  uint64_t ring_key = 0;
 
   // Requests that hold one of its connections, or wait for one to open.
   uint32_t active_requests = 0;
