@@ -1,7 +1,6 @@
 #include "dataplane/event/epoll_engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -289,18 +288,9 @@ std::optional<int32_t> EpollEngine::TryReceive(ReceiveOperation& op, Socket& soc
 }
 
 std::optional<int32_t> EpollEngine::TryReceiveIntoPipe(ReceiveOperation& op, Socket& socket) {
-  ssize_t count;
-  do {
-    ++system_calls_;
-    count = ::splice(op.fd, nullptr, op.pipe->write_end(), nullptr, op.size_hint, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  } while (count < 0 && errno == EINTR);
-  if (count >= 0) {
-    // Fewer than wanted may only mean that the pipe has no slot left: stays readable.
-    op.pipe->Filled(static_cast<size_t>(count));
-    return static_cast<int32_t>(count);
-  }
-  if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
-  // The pipe was empty, so it is the socket that is.
+  const int32_t count = SpliceIntoPipe(op, system_calls_);
+  // Fewer than wanted may only mean that the pipe has no slot left: stays readable.
+  if (count != -EAGAIN) return count;
   socket.readable = false;
   return std::nullopt;
 }
@@ -328,23 +318,10 @@ std::optional<int32_t> EpollEngine::TrySend(SendOperation& op, Socket& socket) {
 }
 
 std::optional<int32_t> EpollEngine::TrySendFromPipe(SendOperation& op, Socket& socket) {
-  while (op.pipe != nullptr && op.pipe->size() > 0) {
-    ++system_calls_;
-    const ssize_t count = ::splice(op.pipe->read_end(), nullptr, op.fd, nullptr, op.pipe->size(),
-                                   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (count > 0) {
-      op.pipe->Emptied(static_cast<size_t>(count));
-      op.sent += static_cast<int32_t>(count);
-      continue;
-    }
-    // The pipe is not empty, so it would have given something.
-    if (count == 0) return -EIO;
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) return -errno;
-    socket.writable = false;
-    return std::nullopt;
-  }
-  return op.sent;
+  const int32_t sent = SpliceFromPipe(op, system_calls_);
+  if (sent != -EAGAIN) return sent;
+  socket.writable = false;
+  return std::nullopt;
 }
 
 std::optional<int32_t> EpollEngine::TryAccept(AcceptOperation& op, Socket& socket) {

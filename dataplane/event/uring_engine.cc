@@ -93,7 +93,7 @@ void UringEngine::Begin(Operation& op, Operation::Kind kind, int fd) {
 }
 
 void UringEngine::StartReceive(ReceiveOperation& op) {
-  PORTICO_CHECK(op.pool != nullptr);
+  PORTICO_CHECK(op.pipe == nullptr ? op.pool != nullptr : op.pipe->size() == 0 && op.size_hint > 0);
   Begin(op, Operation::Kind::kReceive, op.fd);
   Submit(op);
 }
@@ -105,7 +105,7 @@ void UringEngine::StartSend(SendOperation& op) {
   PORTICO_CHECK(bytes <= static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   op.first_slice = 0;
   op.sent = 0;
-  if (bytes == 0) {
+  if (bytes == 0 && (op.pipe == nullptr || op.pipe->size() == 0)) {
     Finish(op, 0);
   } else {
     Submit(op);
@@ -141,12 +141,20 @@ void UringEngine::SubmitNow(Operation& op) {
   switch (OperationAccess::kind(op)) {
     case Operation::Kind::kReceive: {
       auto& receive = static_cast<ReceiveOperation&>(op);
+      if (receive.pipe != nullptr) {
+        if (const std::optional<int32_t> count = TryReceiveIntoPipe(receive)) Finish(op, *count);
+        break;
+      }
       SubmitReceive(receive, (SocketOf(receive.fd) & kHasMore) == 0);
       break;
     }
     case Operation::Kind::kSend: {
       auto& send = static_cast<SendOperation&>(op);
-      if (!SubmitQuietly(send)) SubmitSend(send);
+      if (AdvanceSlices(send, 0)) {
+        if (const std::optional<int32_t> sent = TrySendFromPipe(send)) Finish(op, *sent);
+      } else if (!SubmitQuietly(send)) {
+        SubmitSend(send);
+      }
       break;
     }
     case Operation::Kind::kConnect: {
@@ -157,9 +165,7 @@ void UringEngine::SubmitNow(Operation& op) {
       break;
     }
     case Operation::Kind::kHangUp: {
-      io_uring_sqe* submission = ring_->NextSubmission();
-      io_uring_prep_poll_add(submission, static_cast<HangUpOperation&>(op).fd, POLLRDHUP);
-      submission->user_data = UringTags::Of(op);
+      SubmitPoll(op, POLLRDHUP);
       break;
     }
     case Operation::Kind::kAccept:
@@ -168,6 +174,12 @@ void UringEngine::SubmitNow(Operation& op) {
     case Operation::Kind::kNone:
       break;
   }
+}
+
+void UringEngine::SubmitPoll(Operation& op, short events) {
+  io_uring_sqe* submission = ring_->NextSubmission();
+  io_uring_prep_poll_add(submission, FdOf(op), static_cast<unsigned>(events));
+  submission->user_data = UringTags::Of(op);
 }
 
 void UringEngine::SubmitReceive(ReceiveOperation& op, bool poll_first) {
@@ -338,6 +350,7 @@ void UringEngine::Deliver() {
   Count(stats_.completions, delivered);
   Count(stats_.system_calls, ring_->enters() - counted_enters_);
   counted_enters_ = ring_->enters();
+  Count(stats_.system_calls, std::exchange(splices_, 0));
 }
 
 void UringEngine::OnCompletion(const io_uring_cqe& completion) {
@@ -380,6 +393,10 @@ void UringEngine::OnOperation(Operation& op, const io_uring_cqe& completion) {
 void UringEngine::OnReceive(ReceiveOperation& op, const io_uring_cqe& completion) {
   const int32_t result = completion.res;
   uint8_t& state = OperationAccess::engine_state(op);
+  if (state == kPipe) {
+    OnSocketForPipe(op, result);
+    return;
+  }
   if (state == kPolling && result >= 0) {
     // Bytes are there, so that it is time for a buffer.
     if (OperationAccess::cancel_wanted(op)) {

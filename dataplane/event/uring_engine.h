@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "dataplane/base/buffer.h"
 #include "dataplane/event/engine.h"
 #include "dataplane/event/operation.h"
+#include "dataplane/event/pipe.h"
 #include "dataplane/event/uring_buffers.h"
 #include "dataplane/event/uring_ring.h"
 
@@ -41,6 +43,7 @@ class UringEngine final : public Engine {
   void Cancel(Operation& op) override;
   void Close(int fd) override;
   void Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wait) override;
+  PipePool* pipes() override { return &pipes_; }
   void Wake() override;
 
  private:
@@ -63,6 +66,7 @@ class UringEngine final : public Engine {
     kPolling = 4,      // A receive without a group that waits for bytes, then
     kOwnBuffer = 5,    // gets a buffer.
     kQuiet = 6,        // A send in quiet_sends_.
+    kPipe = 7,         // Waits for the socket, to move bytes into or out of a pipe.
     kFirstGroup = 8,   // A receive from group `state - kFirstGroup`.
   };
 
@@ -82,9 +86,14 @@ class UringEngine final : public Engine {
   void Submit(Operation& op);
   void SubmitNow(Operation& op);
   void SubmitReceive(ReceiveOperation& op, bool poll_first);
+  void SubmitPoll(Operation& op, short events);
   void SubmitSend(SendOperation& op);
   // If the send is one that may be quiet.
   bool SubmitQuietly(SendOperation& op);
+  // splice(2) here, and the ring only to wait for the socket: the kernel has other
+  // threads do IORING_OP_SPLICE. Nothing when it waits.
+  std::optional<int32_t> TryReceiveIntoPipe(ReceiveOperation& op);
+  std::optional<int32_t> TrySendFromPipe(SendOperation& op);
   void PrepareSend(SendOperation& op, io_uring_sqe* submission, int flags);
   void SubmitCancel(uint64_t user_data);
   // nullptr: no group for these.
@@ -108,6 +117,8 @@ class UringEngine final : public Engine {
   void OnReceive(ReceiveOperation& op, const io_uring_cqe& completion);
   void TakeBuffer(ReceiveOperation& op, UringBuffers& group, const io_uring_cqe& completion);
   void OnSend(SendOperation& op, int32_t result);
+  // What was waited for, with the result of the poll.
+  void OnSocketForPipe(Operation& op, int32_t result);
 
   // uring_accept.cc
   void SubmitAccept(AcceptOperation& op);
@@ -136,6 +147,7 @@ class UringEngine final : public Engine {
   std::vector<std::unique_ptr<Listener>> listeners_;
   // For sends of several slices, by the place of the submission.
   std::vector<msghdr> messages_;
+  PipePool pipes_;
   OperationList before_start_;
   OperationList ready_;
   OperationList quiet_sends_;
@@ -143,6 +155,7 @@ class UringEngine final : public Engine {
   // What the last Poll() delivered: whether it is worth while to wait for several.
   unsigned last_batch_ = 0;
   uint64_t counted_enters_ = 0;
+  uint64_t splices_ = 0;  // Not counted yet.
 };
 
 }  // namespace portico::event

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/event/engine_common.h"
 #include "dataplane/event/uring_engine.h"
@@ -33,7 +34,6 @@ void UringEngine::PrepareSend(SendOperation& op, io_uring_sqe* submission, int f
 }
 
 void UringEngine::SubmitSend(SendOperation& op) {
-  AdvanceSlices(op, 0);
   io_uring_sqe* submission = ring_->NextSubmission();
   PrepareSend(op, submission, 0);
   submission->user_data = UringTags::Of(op);
@@ -41,7 +41,7 @@ void UringEngine::SubmitSend(SendOperation& op) {
 
 bool UringEngine::SubmitQuietly(SendOperation& op) {
   // Kernels with a minimum wait are those on which this is tested.
-  if (!op.awaits_answer || !ring_->has_min_wait() || (SocketOf(op.fd) & kReceiving) == 0) return false;
+  if (!op.awaits_answer || op.pipe != nullptr || !ring_->has_min_wait() || (SocketOf(op.fd) & kReceiving) == 0) return false;
   size_t bytes = 0;
   for (int i = 0; i < op.slice_count; ++i) bytes += op.slices[i].iov_len;
   if (bytes > kMaxQuietBytes) return false;
@@ -77,10 +77,14 @@ void UringEngine::LeaveQuietSends(Operation& op) {
 }
 
 void UringEngine::OnSend(SendOperation& op, int32_t result) {
+  if (OperationAccess::engine_state(op) == kPipe) {
+    OnSocketForPipe(op, result);
+    return;
+  }
   if (result > 0) {
     op.sent += result;
     if (AdvanceSlices(op, static_cast<size_t>(result))) {
-      Complete(op, op.sent);
+      if (const std::optional<int32_t> sent = TrySendFromPipe(op)) Complete(op, *sent);
       return;
     }
   } else if (result < 0 && !IsUringRetry(result)) {
