@@ -3,6 +3,7 @@
 #define DATAPLANE_SNAPSHOT_SNAPSHOT_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -73,10 +74,17 @@ struct RouteDetails {
   std::shared_ptr<const RespondEntry> respond;
 };
 
+#ifdef PORTICO_SANITIZED
+// What GCC 12's AddressSanitizer keeps on its own stack has an alignment of 32 at most.
+inline constexpr size_t kRouteAlignment = alignof(void*);
+#else
+inline constexpr size_t kRouteAlignment = 64;
+#endif
+
 // A route as requests see it: one cache line, and in a snapshot one beside the other.
 // Among very many routes, each line and each page that a request touches for its route
 // comes from memory and costs more than a hundred instructions.
-struct alignas(64) RouteEntry {
+struct alignas(kRouteAlignment) RouteEntry {
   std::shared_ptr<const RouteDetails> details;  // Never null in a snapshot.
   // The only target; nullptr: there is none, or several (details->targets).
   std::shared_ptr<const UpstreamEntry> upstream;
