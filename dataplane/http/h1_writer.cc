@@ -305,7 +305,8 @@ absl::StatusOr<base::Buffer> WriteHead(base::BufferPool& pool, Put&& put, Bytes&
   buffer = pool.Allocate(bytes());
   HeadWriter again(buffer);
   status = put(again);
-  PORTICO_CHECK(status.ok() && !again.overflowed());
+  if (!status.ok()) return status;  // Of what came after the overflow.
+  PORTICO_CHECK(!again.overflowed());
   buffer.set_size(again.size());
   return buffer;
 }

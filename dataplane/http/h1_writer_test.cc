@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "dataplane/base/arena.h"
 
@@ -159,6 +160,12 @@ TEST_F(WriterTest, LargeHeadsTakeLargeBuffers) {
   const std::string large(100'000, 'x');
   head.headers.Add("a", large);
   EXPECT_TRUE(Response(head) == "HTTP/1.1 200 OK\r\na: " + large + "\r\nContent-Length: 0\r\n\r\n");
+  // What cannot be sent is refused although it comes where the usual buffer ends.
+  for (const auto& [name, value] : {std::pair("b c", "x"), std::pair("a-name-of-more-than-16-bytes:", "x"), std::pair("b", "x\r\ny")}) {
+    ResponseHead bad = head;
+    bad.headers.Add(name, value);
+    EXPECT_EQ(WriteResponseHead(bad, {}, pool_).status().code(), absl::StatusCode::kInvalidArgument) << name;
+  }
 }
 
 TEST(ChunkHead, Hexadecimal) {
