@@ -35,7 +35,8 @@ class Member : public PlaceMember {
 };
 
 TEST(ConnectionPlaces, ACountWithABound) {
-  ConnectionPlaces places;
+  const auto shared = std::make_unique<ConnectionPlaces>();
+  ConnectionPlaces& places = *shared;
   EXPECT_TRUE(places.Take(2));
   EXPECT_TRUE(places.Take(2));
   EXPECT_FALSE(places.Take(2));
@@ -49,7 +50,8 @@ TEST(ConnectionPlaces, ACountWithABound) {
 
 TEST(ConnectionPlaces, WhoSeeksFirstGetsTheFirst) {
   base::FakeClock clock;
-  ConnectionPlaces places;
+  const auto shared = std::make_unique<ConnectionPlaces>();
+  ConnectionPlaces& places = *shared;
   Member a(places, clock), b(places, clock), c(places, clock);
   ASSERT_TRUE(places.Take(1));
   a.Seek();
@@ -76,7 +78,8 @@ TEST(ConnectionPlaces, WhoSeeksFirstGetsTheFirst) {
 
 TEST(ConnectionPlaces, AsManyAreClaimedAsAreSought) {
   base::FakeClock clock;
-  ConnectionPlaces places;
+  const auto shared = std::make_unique<ConnectionPlaces>();
+  ConnectionPlaces& places = *shared;
   Member a(places, clock), b(places, clock);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(places.Take(3));
   a.Seek();
@@ -161,7 +164,8 @@ class Runner final : public Member {
 TEST(ConnectionPlaces, NoneIsLostBetweenThreads) {
   base::FakeClock clock;
   for (const int64_t max : {1, 2, 3}) {
-    ConnectionPlaces places;
+    const auto shared = std::make_unique<ConnectionPlaces>();
+    ConnectionPlaces& places = *shared;
     std::atomic<int64_t> held{0};
     std::vector<std::unique_ptr<Runner>> runners;
     for (int i = 0; i < 4; ++i) runners.push_back(std::make_unique<Runner>(places, clock, max, 500, held));
