@@ -40,7 +40,9 @@ struct Setup {
     provider->audiences = {"api"};
     provider->algorithms = {JwtAlgorithm::kHs256};
     provider->consumer_claim = "sub";
-    provider->claims_to_headers = {{"sub", "x-user"}, {"realm.tenant", "x-tenant"}, {"roles", "x-roles"}};
+    provider->claims_to_headers = {{"sub", FieldName("x-user"), false},
+                                   {"realm.tenant", FieldName("x-tenant"), false},
+                                   {"roles", FieldName("x-roles"), false}};
     provider->keys = *KeySet::Parse(signer.jwks());
     provider->fingerprint = api::Sha256("fuzz");
     policy = std::make_unique<JwtPolicy>(std::vector<std::shared_ptr<const Provider>>{provider},
