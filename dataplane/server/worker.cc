@@ -9,6 +9,7 @@
 #include "dataplane/base/check.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/thread.h"
+#include "dataplane/downstream/listener_options.h"
 #include "dataplane/event/frame_pool.h"
 
 namespace portico::server {
@@ -22,21 +23,6 @@ upstream::Random SeededRandom() {
   uint64_t seed[4];
   PORTICO_CHECK(getrandom(seed, sizeof seed, 0) == sizeof seed);
   return upstream::Random(seed);
-}
-
-downstream::ConnectionOptions OptionsFor(const snapshot::ListenerEntry& entry,
-                                         const bool* announce_close) {
-  downstream::ConnectionOptions options;
-  options.head.max_header_bytes = entry.max_header_bytes;
-  options.head.max_header_count = entry.max_header_count;
-  options.max_body_bytes = entry.max_body_bytes;
-  options.header_timeout = entry.header_timeout_nanos;
-  options.stream_idle_timeout = entry.stream_idle_timeout_nanos;
-  options.idle_timeout = entry.idle_timeout_nanos;
-  options.max_requests_per_connection = entry.max_requests_per_connection;
-  options.proxy_protocol = entry.proxy_protocol;
-  options.announce_close = announce_close;
-  return options;
 }
 
 }  // namespace
@@ -129,7 +115,8 @@ void Worker::Apply(const std::shared_ptr<const Revision>& revision) {
 }
 
 void Worker::Listen(const ListenerPlan::Listener& listener) {
-  const downstream::ConnectionOptions options = OptionsFor(*listener.entry, &announce_close_);
+  downstream::ConnectionOptions options = downstream::OptionsOf(*listener.entry);
+  options.announce_close = &announce_close_;
   if (listener.sockets.empty()) {
     for (Listening& listening : listening_) {
       if (listening.id == listener.id) listening.acceptor->SetConnectionOptions(options);

@@ -9,6 +9,7 @@
 #include "api/resource/resource.h"
 #include "api/resource/text.h"
 #include "dataplane/base/check.h"
+#include "dataplane/downstream/listener_options.h"
 #include "dataplane/filters/registry.h"
 
 namespace portico::gate {
@@ -45,17 +46,6 @@ api::ResourceSet Parse(const std::string& yaml) {
     set[api::KeyOf(stored->resource)] = stored;
   }
   return set;
-}
-
-downstream::ConnectionOptions OptionsFor(const snapshot::ListenerEntry& entry) {
-  downstream::ConnectionOptions options;
-  options.head.max_header_bytes = entry.max_header_bytes;
-  options.head.max_header_count = entry.max_header_count;
-  options.max_body_bytes = entry.max_body_bytes;
-  options.header_timeout = entry.header_timeout_nanos;
-  options.stream_idle_timeout = entry.stream_idle_timeout_nanos;
-  options.idle_timeout = entry.idle_timeout_nanos;
-  return options;
 }
 
 }  // namespace
@@ -170,7 +160,7 @@ void Gateway::Install() {
   downstream::AcceptorOptions options;
   options.listener_id = kListenerId;
   options.listener_name = entry->name;
-  options.connection = OptionsFor(*entry);
+  options.connection = downstream::OptionsOf(*entry);
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   downstream::ConnectionObserver& observer = *this;
   acceptor_ =

@@ -35,14 +35,6 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def engine_info(metrics):
-    """Engine and fallback reason."""
-    found = re.findall(r'^portico_io_engine_info\{engine="(\w+)",fallback_reason="(\w*)"\} 1$', metrics, re.MULTILINE)
-    if len(found) != 1:
-        raise RuntimeError(metrics)
-    return found[0]
-
-
 class IoEngineTest(unittest.TestCase):
     def setUp(self):
         self.fleet = support.Fleet()
@@ -57,7 +49,7 @@ class IoEngineTest(unittest.TestCase):
         proxy = self.fleet.proxy(name, "--drain-grace", "0s", config=self.config, **options)
         proxy.wait_ready()
         self.assertEqual(fetch(proxy.listener()).status, 200)
-        return proxy, engine_info(proxy.admin("/metrics")[1])
+        return proxy, proxy.io_engine()
 
     def test_epoll_when_asked_for(self):
         proxy, info = self.start("epoll", io_engine="epoll")
@@ -106,7 +98,7 @@ class IoEngineTest(unittest.TestCase):
         done = subprocess.run(["/bin/sh", "-eu", "-c", example], capture_output=True, text=True, timeout=120,
                               cwd=self.fleet.folder, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"})
         self.assertEqual(done.returncode, 0, done.stderr)
-        engine, reason = engine_info(done.stdout)
+        engine, reason = support.io_engine_of(done.stdout)
         shown = re.search(r'prints `(portico_io_engine_info[^`]*)`', self.page()).group(1)
         if reason == "":
             self.assertEqual(done.stdout.strip(), shown)

@@ -11,6 +11,7 @@ import unittest
 
 from tests.support import fleet as support
 from tests.support.http_client import Closed, Connection, fetch
+from tests.support.tcp_server import TcpServer
 
 CONFIG = """
 kind: Listener
@@ -108,34 +109,23 @@ SCRIPTS = {
 }
 
 
-class HostileUpstream:
+class HostileUpstream(TcpServer):
     """Answers as the last segment of the path says."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
         # (method and path, how many requests its connection had brought).
         self.requests = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with connection:
-            try:
-                connection.settimeout(20)
-                buffer, count = b"", 0
-                while buffer is not None:
-                    count += 1
-                    buffer = self._exchange(connection, buffer, count)
-            except (OSError, ValueError):
-                pass
+    def serve(self, connection):
+        connection.settimeout(20)
+        buffer, count = b"", 0
+        try:
+            while buffer is not None:
+                count += 1
+                buffer = self._exchange(connection, buffer, count)
+        except ValueError:
+            pass
 
     def _exchange(self, connection, buffer, count):
         """What is left of `buffer`; None to close."""

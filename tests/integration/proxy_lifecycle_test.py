@@ -17,19 +17,7 @@ class LifecycleTest(unittest.TestCase):
         self.addCleanup(self.fleet.stop)
 
     def static_proxy(self, name, echo, *more):
-        config = self.fleet.write(f"{name}.yaml", f"""
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0"}}
----
-kind: Upstream
-name: echo
-spec: {{endpoints: [{{address: "{echo}"}}]}}
----
-kind: Route
-name: all
-spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}]}}
-""")
+        config = self.fleet.write(f"{name}.yaml", support.one_route(echo))
         proxy = self.fleet.proxy(name, *more, config=config)
         proxy.wait_ready()
         return proxy

@@ -6,12 +6,11 @@ import os
 import socket
 import struct
 import subprocess
-import threading
-import time
 import unittest
 
 from tests.support import fleet as support
 from tests.support.http_client import Connection, fetch
+from tests.support.tcp_server import TcpServer
 
 CONFIG = """
 kind: Listener
@@ -116,36 +115,18 @@ spec: {{match: {{hosts: [only.test], path: {{prefix: /only}}}}, respond: {{statu
 KEY = "demo-key-0123456789"
 
 
-class CountingUpstream:
+class CountingUpstream(TcpServer):
     """Accepts connections and counts the bytes that arrive."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
         self.received = b""
         self.connections = 0
-        threading.Thread(target=self._run, daemon=True).start()
+        super().__init__()
 
-    def _run(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection):
-        while True:
-            try:
-                data = connection.recv(65536)
-            except OSError:
-                return
-            if not data:
-                return
+    def serve(self, connection):
+        self.connections += 1
+        while data := connection.recv(65536):
             self.received += data
-
-    def close(self):
-        self.socket.close()
 
 
 class ProxyTest(unittest.TestCase):
@@ -295,7 +276,7 @@ spec: {{address: "127.0.0.1:0"}}
 ---
 kind: Upstream
 name: up
-spec: {{endpoints: [{{address: "127.0.0.1:{upstream.socket.getsockname()[1]}"}}]}}
+spec: {{endpoints: [{{address: "{upstream.address}"}}]}}
 ---
 kind: Route
 name: all

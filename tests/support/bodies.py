@@ -8,6 +8,8 @@ import socket
 import struct
 import threading
 
+from tests.support.tcp_server import TcpServer
+
 LARGE = 36 << 20
 BODY = random.Random(7).randbytes(LARGE)
 SLICE = 256 * 1024
@@ -97,38 +99,23 @@ def reset(connection):
     connection.close()
 
 
-class Upstream:
+class Upstream(TcpServer):
     """GET /length/N, /chunked/N, /close/N: that many bytes; /cut/N, /reset/N: the length of twice as many; /flaky/N: first
     503 with that many. POST: says what came; to /leave/N: leaves after that many."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self.socket.getsockname()[1]
         self.ended_early = threading.Event()
         self.seen = collections.Counter()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def close(self):
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(connection)
-            try:
-                while self._exchange(connection, peer):
-                    pass
-            except (OSError, EOFError):
-                self.ended_early.set()
+    def serve(self, connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = Peer(connection)
+        try:
+            while self._exchange(connection, peer):
+                pass
+        except (OSError, EOFError):
+            self.ended_early.set()
 
     def _exchange(self, connection, peer):
         try:

@@ -9,6 +9,7 @@ Everything started here is ended by stop(), by process id. `Fleet` is a context 
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,26 @@ def binary(path):
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return os.path.abspath(candidate)
     raise FileNotFoundError(f"{path}: build it first (bazel build --config=opt //...)")
+
+
+ONE_ROUTE = """
+kind: Listener
+name: http
+spec: {{address: "127.0.0.1:0"}}
+---
+kind: Upstream
+name: echo
+spec: {{endpoints: [{{address: "{endpoint}"}}]}}
+---
+kind: Route
+name: all
+spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}]}}
+"""
+
+
+def one_route(endpoint):
+    """Resources that send every request to one endpoint."""
+    return ONE_ROUTE.format(endpoint=endpoint)
 
 
 def free_port():
@@ -56,6 +77,14 @@ def http_get(url, timeout=5.0):
         return error.code, error.read().decode()
     except OSError as error:
         return 0, str(error)
+
+
+def io_engine_of(metrics):
+    """The event engine, and why it is not io_uring ("" if nothing kept the proxy from it)."""
+    found = re.findall(r'^portico_io_engine_info\{engine="(\w+)",fallback_reason="(\w*)"\} 1$', metrics, re.MULTILINE)
+    if len(found) != 1:
+        raise RuntimeError(metrics)
+    return found[0]
 
 
 class Process:
@@ -140,6 +169,9 @@ class Proxy(Process):
             raise RuntimeError(f"/metrics of {self.name}: {status} {text}")
         return {series: float(value) for series, value in
                 (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")}
+
+    def io_engine(self):
+        return io_engine_of(self.admin("/metrics")[1])
 
     def wait_ready(self, seconds=20.0):
         wait_until(lambda: self.admin("/ready")[0] == 200, f"{self.name} being ready: {self.log()}", seconds)

@@ -1,0 +1,18 @@
+#include "dataplane/downstream/listener_options.h"
+
+namespace portico::downstream {
+
+ConnectionOptions OptionsOf(const snapshot::ListenerEntry& listener) {
+  ConnectionOptions options;
+  options.head.max_header_bytes = listener.max_header_bytes;
+  options.head.max_header_count = listener.max_header_count;
+  options.max_body_bytes = listener.max_body_bytes;
+  options.header_timeout = listener.header_timeout_nanos;
+  options.stream_idle_timeout = listener.stream_idle_timeout_nanos;
+  options.idle_timeout = listener.idle_timeout_nanos;
+  options.max_requests_per_connection = listener.max_requests_per_connection;
+  options.proxy_protocol = listener.proxy_protocol;
+  return options;
+}
+
+}  // namespace portico::downstream
