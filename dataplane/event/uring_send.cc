@@ -83,7 +83,9 @@ void UringEngine::OnSend(SendOperation& op, int32_t result) {
   }
   if (result > 0) {
     op.sent += result;
-    if (AdvanceSlices(op, static_cast<size_t>(result))) {
+    // What is in its pipe is not begun any more when it was cancelled meanwhile.
+    if (AdvanceSlices(op, static_cast<size_t>(result)) &&
+        (op.pipe == nullptr || !OperationAccess::cancel_wanted(op))) {
       if (const std::optional<int32_t> sent = TrySendFromPipe(op)) Complete(op, *sent);
       return;
     }
