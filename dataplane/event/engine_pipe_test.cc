@@ -237,6 +237,45 @@ TEST_P(PipeTest, CancelledInFlight) {
   for (const int fd : {source, sink}) ::close(fd);
 }
 
+// A body whose pieces are always there, and somebody else.
+TEST_P(PipeTest, ABodyDoesNotKeepOthersWaiting) {
+  const auto [from, source] = TcpPair();
+  const auto [to, sink] = TcpPair();
+  const auto [other, peer] = TcpPair();
+  const std::string body = Pattern(128 * 1024);
+  ASSERT_EQ(::send(source, body.data(), body.size(), MSG_DONTWAIT), static_cast<ssize_t>(body.size()));
+  PipeLease pipe = engine().pipes()->Take();
+  Noted<ReceiveOperation> receive, theirs;
+  Noted<SendOperation> send;
+  constexpr size_t kPiece = 64;
+  size_t moved = 0, moved_before_theirs = 0;
+  const int in = from, out = to;
+  receive.then = [&] { StartSend(send, out, pipe.get()); };
+  send.then = [&] {
+    moved += kPiece;
+    if (moved < body.size()) StartReceive(receive, in, pipe.get(), kPiece);
+  };
+  theirs.then = [&] { moved_before_theirs = moved; };
+  StartReceive(receive, from, pipe.get(), kPiece);
+  ASSERT_TRUE(Until([&] { return moved > 0; }));
+  Write(peer, "x");
+  EngineTest::StartReceive(theirs, other);
+  const size_t moved_until_then = moved;
+  ASSERT_LT(moved_until_then, body.size() / 2);
+  const int taker = sink;
+  std::string taken;
+  ASSERT_TRUE(Until([&] {
+    taken += ReadAll(taker);
+    return theirs.done() && moved == body.size() && taken.size() == body.size();
+  }));
+  EXPECT_TRUE(taken == body);
+  EXPECT_LT(moved_before_theirs - moved_until_then, 10 * kPiece);
+  theirs.op.buffer.Reset();
+  pipe.reset();
+  for (const int fd : {from, to, other}) engine().Close(fd);
+  for (const int fd : {source, sink, peer}) ::close(fd);
+}
+
 // io_uring has sent the slices when it is told to cancel: nobody was left to end the wait
 // of the pipe's bytes.
 TEST_P(PipeTest, CancelledBetweenItsSlicesAndItsPipe) {

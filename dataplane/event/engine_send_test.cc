@@ -3,9 +3,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/event/engine_fixture.h"
@@ -24,6 +26,7 @@ class EngineSendTest : public EngineTest {
     const ssize_t got = ::recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     return got > 0 ? std::string(bytes, static_cast<size_t>(got)) : std::string();
   }
+  static bool lends() { return std::string_view(GetParam().name) == "uring"; }
   uint64_t lent() { return engine().stats().lent_buffer_bytes.load(); }
   // A byte from each of many peers in one turn.
   void Burst(const std::vector<std::pair<int, int>>& pairs) {
@@ -87,18 +90,28 @@ TEST_P(EngineSendTest, AQuestionWithoutAnswerEndsSoon) {
 }
 
 TEST_P(EngineSendTest, AQuestionThatIsCancelledEndsAtOnce) {
-  const auto [ours, peer] = TcpPair();
-  Noted<ReceiveOperation> receive;
-  Noted<SendOperation> send;
-  StartReceive(receive, ours);
-  StartQuestion(send, ours, "question");
-  engine().Cancel(send.op);
-  engine().Cancel(receive.op);
-  ASSERT_TRUE(Until([&] { return send.done() && receive.done(); }));
-  EXPECT_TRUE(send.result == 8 || send.result == -ECANCELED) << send.result;
-  EXPECT_EQ(receive.result, -ECANCELED);
-  engine().Close(ours);
-  ::close(peer);
+  // The shortest of several counts: other programs may delay the others.
+  int64_t shortest = base::kNanosPerSecond;
+  for (int round = 0; round < 20; ++round) {
+    const auto [ours, peer] = TcpPair();
+    Noted<ReceiveOperation> receive;
+    Noted<SendOperation> send;
+    StartReceive(receive, ours);
+    loop_.RunOnce(0);
+    const base::MonotonicNanos begin = loop_.now();
+    StartQuestion(send, ours, "question");
+    engine().Cancel(send.op);
+    // Nothing else happens that would end a wait.
+    while (!send.done()) loop_.RunOnce(-1);
+    shortest = std::min(shortest, loop_.now() - begin);
+    EXPECT_TRUE(send.result == 8 || send.result == -ECANCELED) << send.result;
+    engine().Cancel(receive.op);
+    ASSERT_TRUE(Until([&] { return receive.done(); }));
+    EXPECT_EQ(receive.result, -ECANCELED);
+    engine().Close(ours);
+    ::close(peer);
+  }
+  EXPECT_LT(shortest, 5 * base::kNanosPerMilli);
 }
 
 TEST_P(EngineSendTest, AQuestionToNobodyFails) {
@@ -198,9 +211,11 @@ TEST_P(EngineSendTest, LentBuffersGoBackWhenNothingComes) {
     ASSERT_NO_FATAL_FAILURE(Burst(pairs));
     Turns(3);
     const uint64_t after_burst = lent();
+    if (lends()) {
+      EXPECT_GT(after_burst, 512u * 1024);
+    }
     // Waits without an end are what an idle worker makes; a wake-up ends the last.
     ASSERT_TRUE(RunUntil(loop_, [&] { return lent() <= 512 * 1024; }, 20, base::kNanosPerSecond / 4)) << lent();
-    EXPECT_TRUE(after_burst == 0 || after_burst > lent());
   }
   for (const auto& [ours, peer] : pairs) {
     engine().Close(ours);
@@ -223,7 +238,10 @@ TEST_P(EngineSendTest, LentBuffersGoBackUnderTraffic) {
     ASSERT_TRUE(Until([&] { return receive.done(); }));
     receive.op.buffer.Reset();
   }
-  EXPECT_TRUE(after_burst == 0 || lent() < after_burst) << lent();
+  if (lends()) {
+    EXPECT_GT(lent(), 0u);
+    EXPECT_LT(lent(), after_burst);
+  }
   ASSERT_NO_FATAL_FAILURE(Burst(pairs));
   for (const auto& [our, their] : pairs) {
     engine().Close(our);

@@ -219,8 +219,12 @@ void EpollEngine::OnEvent(const epoll_event& event) {
 }
 
 void EpollEngine::Deliver() {
-  for (int left = kDeliveriesPerPoll; left > 0 && !ready_.empty(); --left) {
-    Operation& op = *ready_.PopFront();
+  // What becomes ready meanwhile waits for the next Poll(): a body whose pieces are always
+  // there would keep everybody else waiting.
+  OperationList due;
+  due.Swap(ready_);
+  for (int left = kDeliveriesPerPoll; left > 0 && !due.empty(); --left) {
+    Operation& op = *due.PopFront();
     Socket& socket = SocketOf(FdOf(op));
     int32_t result = op.result();
     if (OperationAccess::engine_state(op) == kReady) {
@@ -239,6 +243,7 @@ void EpollEngine::Deliver() {
     ++completions_;
     OperationAccess::Complete(op, result);
   }
+  ready_.Prepend(due);
 }
 
 std::optional<int32_t> EpollEngine::Try(Operation& op, Socket& socket) {

@@ -80,6 +80,12 @@ class OperationList {
   void PushBack(Operation& op);
   void Remove(Operation& op);
   Operation* PopFront();
+  // Puts all of `other` before its own.
+  void Prepend(OperationList& other) {
+    if (other.empty()) return;
+    while (Operation* op = PopFront()) other.PushBack(*op);
+    Swap(other);
+  }
   // Takes over all of `other`.
   void Swap(OperationList& other) {
     std::swap(head_, other.head_);

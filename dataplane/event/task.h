@@ -127,13 +127,13 @@ class [[nodiscard]] Task {
   explicit Task(TaskSource<T>& source) : source_(&source) {}
   Task(Task&& other) noexcept
       : handle_(std::exchange(other.handle_, {})),
-        source_(other.source_),
+        source_(std::exchange(other.source_, nullptr)),
         started_(std::exchange(other.started_, false)) {}
   Task& operator=(Task&& other) noexcept {
     if (this != &other) {
       Destroy();
       handle_ = std::exchange(other.handle_, {});
-      source_ = other.source_;
+      source_ = std::exchange(other.source_, nullptr);
       started_ = std::exchange(other.started_, false);
     }
     return *this;

@@ -55,7 +55,7 @@ UringEngine::UringEngine(std::unique_ptr<UringRing> ring, int wake_fd)
 }
 
 UringEngine::~UringEngine() {
-  PORTICO_CHECK(ready_.empty() && before_start_.empty());
+  PORTICO_CHECK(ready_.empty() && quiet_sends_.empty() && before_start_.empty());
   for (const std::unique_ptr<Listener>& listener : listeners_) {
     for (const int fd : listener->kept) ::close(fd);
   }
@@ -329,14 +329,19 @@ UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) 
 
 void UringEngine::Complete(Operation& op, int32_t result) {
   SocketOf(FdOf(op)) &= static_cast<uint8_t>(~BitOf(OperationAccess::kind(op)));
+  ++completions_;
   OperationAccess::Complete(op, result);
 }
 
 void UringEngine::Deliver() {
   unsigned delivered = 0;
   io_uring_cqe completion;
+  // What becomes ready meanwhile has its turn after the ring's: a body whose pieces are
+  // always there would keep everybody else waiting.
+  OperationList due;
+  due.Swap(ready_);
   for (int left = kDeliveriesPerPoll; left > 0; --left) {
-    if (Operation* op = ready_.PopFront()) {
+    if (Operation* op = due.PopFront()) {
       Complete(*op, op->result());
     } else if (ring_->Pop(completion)) {
       ++delivered;
@@ -345,9 +350,10 @@ void UringEngine::Deliver() {
       break;
     }
   }
+  ready_.Prepend(due);
   last_batch_ = delivered;
   completions_since_ageing_ += delivered;
-  Count(stats_.completions, delivered);
+  Count(stats_.completions, std::exchange(completions_, 0));
   Count(stats_.system_calls, ring_->enters() - counted_enters_);
   counted_enters_ = ring_->enters();
   Count(stats_.system_calls, std::exchange(splices_, 0));

@@ -155,6 +155,7 @@ class UringEngine final : public Engine {
   // What the last Poll() delivered: whether it is worth while to wait for several.
   unsigned last_batch_ = 0;
   uint64_t counted_enters_ = 0;
+  uint64_t completions_ = 0;  // Not in stats_ yet.
   uint64_t splices_ = 0;  // Not counted yet.
 };
 

@@ -162,6 +162,7 @@ class Cluster final : private PlaceMember {
   std::unique_ptr<Balancer> balancer_;
   size_t balanced_ = 0;  // Endpoints in it.
   std::vector<std::unique_ptr<PooledConnection>> connections_;
+  size_t giving_up_ = 0;  // Of them, on their way out for another worker.
   size_t opening_ = 0;  // Connections that are being opened.
   size_t granted_ = 0;  // Waiters with a place that have not run yet.
   Waiter* first_waiter_ = nullptr;

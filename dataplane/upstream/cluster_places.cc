@@ -19,20 +19,23 @@ bool Cluster::NeedsPlace() const {
 }
 
 bool Cluster::HasSurplus() const {
-  return connections_.size() > entry_->max_connections / context_.workers;
+  return connections_.size() - giving_up_ > entry_->max_connections / context_.workers;
 }
 
 bool Cluster::SeekPlace() {
   ConnectionPlaces& places = limits_->connections;
+  // One that goes on already is of those who came before and wait.
+  const bool sought = seat_->seeking();
   places.Seek(seat_);
   if (!TakePlace()) return false;
-  places.EndSeek(seat_);
+  if (!sought) places.EndSeek(seat_);
   return true;
 }
 
 bool Cluster::GiveUp(PooledConnection& connection) {
   if (connection.connection->open_streams() > 0 || !limits_->connections.Claim()) return false;
   connection.claimed = true;
+  ++giving_up_;
   context_.metrics.upstream_connections_given_up_total.Add();
   CloseResting(connection);
   return true;

@@ -71,12 +71,17 @@ void ConnectionPlaces::Leave(const std::shared_ptr<Seat>& seat) {
 }
 
 void ConnectionPlaces::Seek(const std::shared_ptr<Seat>& seat) {
-  const std::lock_guard lock(mutex_);
-  if (seat->seeking()) return;
-  seat->seeking_.store(true, std::memory_order_relaxed);
-  seekers_.push_back(seat);
-  Publish();
-  for (const std::shared_ptr<Seat>& other : members_) {
+  std::vector<std::shared_ptr<Seat>> others;
+  {
+    const std::lock_guard lock(mutex_);
+    if (seat->seeking()) return;
+    seat->seeking_.store(true, std::memory_order_relaxed);
+    seekers_.push_back(seat);
+    Publish();
+    others = members_;
+  }
+  // Outside of the lock: waking a worker is a system call.
+  for (const std::shared_ptr<Seat>& other : others) {
     if (other == seat) continue;
     other->loop_.Post([other] {
       if (other->member_ != nullptr) other->member_->OnPlaceSought();

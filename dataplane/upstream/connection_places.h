@@ -65,7 +65,7 @@ class ConnectionPlaces {
   // Takes it upon the caller to return a place soon for one who seeks; false if nobody does.
   bool Claim();
 
-  // The loop and the member outlive Leave().
+  // The member outlives Leave(); the loop outlives all members, as they wake one another.
   std::shared_ptr<Seat> Join(event::Loop& loop, PlaceMember& member);
   // REQUIRES: nothing is on the way (checked). Member's thread only.
   void Leave(const std::shared_ptr<Seat>& seat);
