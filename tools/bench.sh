@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Portico beside HAProxy, nginx, Envoy, Traefik, Caddy and a Node proxy, in one interleaved run.
 #
-#   tools/bench.sh                                     # everything, about 25 minutes on a quiet machine
-#   tools/bench.sh --rounds 3                          # the same, under 20
-#   tools/bench.sh --quick                             # a first look, under five
+#   tools/bench.sh                                     # everything, 24 minutes on a quiet machine, 35 at most
+#   tools/bench.sh --rounds 3                          # the same in 18, 22 at most
+#   tools/bench.sh --quick                             # a first look, five minutes
 #   tools/bench.sh --scenario a,c --peers haproxy,nginx --rounds 3 --json FILE
 #   tools/bench.sh --help
 #

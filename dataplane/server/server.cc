@@ -164,10 +164,12 @@ void Server::RunConfiguration() {
         queue_.pop_front();
       }
     }
+    if (work) {
+      Violations violations = Apply(*work);
+      work->done(std::move(violations));
+    }
+    // Last: it takes long, and nobody waits for it.
     FreeRetired();
-    if (!work) continue;
-    Violations violations = Apply(*work);
-    work->done(std::move(violations));
   }
 }
 

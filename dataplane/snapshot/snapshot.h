@@ -68,8 +68,8 @@ struct RouteDetails {
   std::string rewrite_prefix;
   std::string rewrite_host;
   api::StoredResourcePtr resource;
-  // Routes of one revision that say the same share these two. May be nullptr: no policy;
-  // no direct response.
+  // Routes that were compiled for the same revision and say the same share these two. May
+  // be nullptr: no policy; no direct response.
   std::shared_ptr<const PolicyTable> policies;
   std::shared_ptr<const RespondEntry> respond;
 };

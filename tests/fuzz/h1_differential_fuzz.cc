@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/base/arena.h"
 #include "dataplane/base/check.h"
@@ -82,8 +83,9 @@ std::string ReadResponse(std::string_view input, Method method, bool plain) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using portico::http::Method;
   if (size == 0 || size > 4096) return 0;
-  // A copy of exactly this size, so that a read beyond it is seen.
-  const std::string copy(reinterpret_cast<const char*>(data + 1), size - 1);
+  // A copy of exactly this size, so that a read beyond it is seen: a string would end with a zero.
+  const std::vector<char> bytes(data + 1, data + size);
+  const std::string_view copy(bytes.data(), bytes.size());
   constexpr Method kMethods[] = {Method::kGet, Method::kHead, Method::kPost, Method::kConnect};
   const unsigned choice = data[0] % 8;
   if (choice < 4) {

@@ -125,6 +125,30 @@ TEST_F(RateLimitTest, KeyParts) {
     EXPECT_EQ(Admitted(*policy, 2, add("x-tenant", "")), 0);
   }
   {
+    // Around the longest value that stands in the key as it is.
+    const auto policy = Build(Policy("long", "requests: 1, per: 60s", "{header: X-Tenant}") + Route("long"));
+    for (const size_t size : {63u, 64u, 65u, 1000u}) {
+      std::string value(size, 'v');
+      EXPECT_EQ(Admitted(*policy, 2, add("x-tenant", value.c_str())), 1) << size;
+      EXPECT_EQ(Admitted(*policy, 2, add("x-tenant", value.c_str())), 0) << size;
+      value.back() = 'w';
+      EXPECT_EQ(Admitted(*policy, 2, add("x-tenant", value.c_str())), 1) << size;
+    }
+  }
+  {
+    // Where one part ends and the next begins is part of the key.
+    const auto policy = Build(Policy("two", "requests: 1, per: 60s", "{header: X-A}, {header: X-B}") + Route("two"));
+    const auto both = [](const char* a, const char* b) {
+      return [=](TestExchange& exchange) {
+        exchange.request.headers.Add("x-a", a);
+        exchange.request.headers.Add("x-b", b);
+      };
+    };
+    EXPECT_EQ(Admitted(*policy, 2, both("a", "bc")), 1);
+    EXPECT_EQ(Admitted(*policy, 2, both("ab", "c")), 1);
+    EXPECT_EQ(Admitted(*policy, 2, both("ab", "c")), 0);
+  }
+  {
     const auto policy = Build(Policy("r", "requests: 1, per: 60s", "{route: {}}") + Route("r"));
     EXPECT_EQ(Admitted(*policy, 2), 1);
     EXPECT_EQ(Admitted(*policy, 2, [](TestExchange& e) { e.route = NamedRoute("orders"); }), 1);
