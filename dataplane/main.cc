@@ -49,7 +49,8 @@ ABSL_FLAG(int64_t, workers, -1, "Threads that serve. Default: the number of proc
 ABSL_FLAG(uint32_t, max_connections, 0,
           "Client connections open at once on each listener. Default: 0, no limit.");
 ABSL_FLAG(std::string, io_engine, "auto",
-          "How the kernel is asked for I/O: auto, uring or epoll. auto takes uring where the kernel allows it.");
+          "How the kernel is asked for I/O: auto, uring or epoll. auto takes uring where the "
+          "kernel allows it.");
 ABSL_FLAG(uint64_t, rate_limit_cells, 1 << 20,
           "Rate limit counters, 16 bytes each, shared by all policies.");
 ABSL_FLAG(std::string, address_file, "",

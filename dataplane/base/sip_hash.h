@@ -74,7 +74,8 @@ class SipHash {
 
   void Take(std::string_view text) {
     const char* next = text.data();
-    for (size_t words = text.size() / 8; words > 0; --words, next += 8) TakeWord(Load<uint64_t>(next));
+    for (size_t words = text.size() / 8; words > 0; --words, next += 8)
+      TakeWord(Load<uint64_t>(next));
     TakeWord(Rest(text) | static_cast<uint64_t>(text.size()) << 56);
   }
 

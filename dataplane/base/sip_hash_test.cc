@@ -21,16 +21,22 @@ std::string Counting(size_t size) {
 
 // Each byte at its place, as the paper has it.
 uint64_t Slowly(const std::string& text, int block_rounds, int last_rounds) {
-  uint64_t v[4] = {kSecret[0] ^ 0x736f6d6570736575, kSecret[1] ^ 0x646f72616e646f6d, kSecret[0] ^ 0x6c7967656e657261,
-                   kSecret[1] ^ 0x7465646279746573};
+  uint64_t v[4] = {kSecret[0] ^ 0x736f6d6570736575, kSecret[1] ^ 0x646f72616e646f6d,
+                   kSecret[0] ^ 0x6c7967656e657261, kSecret[1] ^ 0x7465646279746573};
   const auto round = [&v] {
-    v[0] += v[1]; v[2] += v[3];
-    v[1] = std::rotl(v[1], 13); v[3] = std::rotl(v[3], 16);
-    v[1] ^= v[0]; v[3] ^= v[2];
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = std::rotl(v[1], 13);
+    v[3] = std::rotl(v[3], 16);
+    v[1] ^= v[0];
+    v[3] ^= v[2];
     v[0] = std::rotl(v[0], 32);
-    v[2] += v[1]; v[0] += v[3];
-    v[1] = std::rotl(v[1], 17); v[3] = std::rotl(v[3], 21);
-    v[1] ^= v[2]; v[3] ^= v[0];
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = std::rotl(v[1], 17);
+    v[3] = std::rotl(v[3], 21);
+    v[1] ^= v[2];
+    v[3] ^= v[0];
     v[2] = std::rotl(v[2], 32);
   };
   std::string padded = text;
@@ -38,7 +44,8 @@ uint64_t Slowly(const std::string& text, int block_rounds, int last_rounds) {
   padded.back() = static_cast<char>(text.size());
   for (size_t at = 0; at < padded.size(); at += 8) {
     uint64_t word = 0;
-    for (size_t i = 0; i < 8; ++i) word |= uint64_t{static_cast<unsigned char>(padded[at + i])} << (8 * i);
+    for (size_t i = 0; i < 8; ++i)
+      word |= uint64_t{static_cast<unsigned char>(padded[at + i])} << (8 * i);
     v[3] ^= word;
     for (int i = 0; i < block_rounds; ++i) round();
     v[0] ^= word;
@@ -63,7 +70,8 @@ TEST(SipHashTest, EveryLength) {
     const std::string text = Counting(size);
     EXPECT_EQ((SipHash<2, 4>::Hash64(kSecret, text)), Slowly(text, 2, 4)) << size;
     EXPECT_EQ(TableHash::Hash64(kSecret, text), Slowly(text, 1, 3)) << size;
-    for (const uint64_t half : TableHash::Hash128(kSecret, text)) EXPECT_TRUE(seen.insert(half).second);
+    for (const uint64_t half : TableHash::Hash128(kSecret, text))
+      EXPECT_TRUE(seen.insert(half).second);
     // Both halves change with every byte.
     for (size_t i = 0; i < size; ++i) {
       std::string other = text;
@@ -79,7 +87,8 @@ TEST(SipHashTest, ReadsNothingButTheText) {
     // On the heap, where the sanitizer knows its ends.
     const std::string text = Counting(size);
     const std::vector<char> exact(text.begin(), text.end());
-    EXPECT_EQ(TableHash::Hash64(kSecret, {exact.data(), exact.size()}), TableHash::Hash64(kSecret, text));
+    EXPECT_EQ(TableHash::Hash64(kSecret, {exact.data(), exact.size()}),
+              TableHash::Hash64(kSecret, text));
   }
 }
 

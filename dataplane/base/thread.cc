@@ -26,7 +26,8 @@ void BecomeBackgroundThread(const std::string& name, int niceness) {
   if (sched_setscheduler(0, SCHED_BATCH, &none) != 0) return;
   // Linux keeps niceness for each thread, though POSIX says process.
   const auto thread = static_cast<id_t>(gettid());
-  setpriority(PRIO_PROCESS, thread, std::min(getpriority(PRIO_PROCESS, thread) + niceness, kNicest));
+  setpriority(PRIO_PROCESS, thread,
+              std::min(getpriority(PRIO_PROCESS, thread) + niceness, kNicest));
 }
 
 }  // namespace portico::base

@@ -40,7 +40,8 @@ bool AcceptGroup::HandOver(size_t self, int fd, const net::SocketAddress& peer) 
     member.on_the_way.fetch_add(1);
     if (member.open.load()) {
       loads_->Add(chosen, 1);
-      member.loop->Post([acceptor = member.acceptor, fd, peer] { acceptor->TakeHandedOver(fd, peer); });
+      member.loop->Post(
+          [acceptor = member.acceptor, fd, peer] { acceptor->TakeHandedOver(fd, peer); });
       return true;
     }
     member.on_the_way.fetch_sub(1);

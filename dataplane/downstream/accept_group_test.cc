@@ -22,21 +22,14 @@ struct Choice {
 
 TEST(ChooseWorker, PrefersTheLeastLoadedUnlessTheDifferenceIsSmall) {
   const Choice choices[] = {
-      {{0}, 0, {}, 0},
-      {{0, 0}, 1, {}, 1},
-      {{1, 0}, 0, {}, 1},
-      {{1, 0}, 1, {}, 1},
-      {{8, 7}, 0, {}, 1},
-      {{9, 8}, 0, {}, 0},     // An eighth of 8.
-      {{10, 8}, 0, {}, 1},
-      {{90, 80}, 0, {}, 0},
-      {{91, 80}, 0, {}, 1},
-      {{5, 3, 2, 4}, 0, {}, 2},
-      {{5, 2, 2, 4}, 0, {}, 1},    // The first after itself,
-      {{2, 5, 2, 2}, 1, {}, 2},
-      {{2, 2, 2, 5}, 3, {}, 0},    // all round.
-      {{5, 3, 2, 4}, 0, {2}, 1},
-      {{5, 3, 2, 4}, 0, {1, 2, 3}, 0},
+      {{0}, 0, {}, 0},           {{0, 0}, 1, {}, 1},
+      {{1, 0}, 0, {}, 1},        {{1, 0}, 1, {}, 1},
+      {{8, 7}, 0, {}, 1},        {{9, 8}, 0, {}, 0},  // An eighth of 8.
+      {{10, 8}, 0, {}, 1},       {{90, 80}, 0, {}, 0},
+      {{91, 80}, 0, {}, 1},      {{5, 3, 2, 4}, 0, {}, 2},
+      {{5, 2, 2, 4}, 0, {}, 1},                             // The first after itself,
+      {{2, 5, 2, 2}, 1, {}, 2},  {{2, 2, 2, 5}, 3, {}, 0},  // all round.
+      {{5, 3, 2, 4}, 0, {2}, 1}, {{5, 3, 2, 4}, 0, {1, 2, 3}, 0},
       {{0, 1, 2, 3}, 0, {}, 0},
   };
   for (const Choice& choice : choices) {
@@ -58,7 +51,8 @@ TEST(ChooseWorker, KeepsTheRatioBelow1Point3WhateverTheKernelDoes) {
       for (int count = 1; count <= 2000; ++count) {
         random = random * 1664525 + 1013904223;
         // At random, all on the first, or most on the first.
-        const size_t accepts = unfair == 1 || (unfair == 2 && random >> 30 != 0) ? 0 : (random >> 8) % workers;
+        const size_t accepts =
+            unfair == 1 || (unfair == 2 && random >> 30 != 0) ? 0 : (random >> 8) % workers;
         loads.Add(ChooseWorker(loads, accepts, [](size_t) { return true; }), 1);
         int64_t least = loads.connections(0), most = least;
         for (size_t i = 1; i < workers; ++i) {
@@ -77,13 +71,15 @@ TEST(ChooseWorker, KeepsTheRatioBelow1Point3WhateverTheKernelDoes) {
 // Two workers in one thread.
 class AcceptGroupTest : public ConnectionTest {
  protected:
-  AcceptGroupTest() : other_loop_(*event::CreateEpollEngine(), clock_), other_handler_(other_loop_) {}
+  AcceptGroupTest()
+      : other_loop_(*event::CreateEpollEngine(), clock_), other_handler_(other_loop_) {}
   ~AcceptGroupTest() override {
     clients_.clear();
     for (auto* acceptor : {acceptor_.get(), other_.get()}) {
       if (acceptor != nullptr) acceptor->ForceClose(absl::CancelledError("test ends"));
     }
-    EXPECT_TRUE(BothUntil([this] { return acceptor_->ended() && (other_ == nullptr || other_->ended()); }));
+    EXPECT_TRUE(
+        BothUntil([this] { return acceptor_->ended() && (other_ == nullptr || other_->ended()); }));
     other_.reset();
     EXPECT_EQ(loads_->connections(0), 0);
     EXPECT_EQ(loads_->connections(1), 0);
@@ -111,7 +107,9 @@ class AcceptGroupTest : public ConnectionTest {
   // The first worker accepts; the other one does not run.
   void AcceptAll(int count) {
     ASSERT_TRUE(Until([&] {
-      return observer_.opened + observer_.handed_over + static_cast<int>(observer_.refused.size()) == count;
+      return observer_.opened + observer_.handed_over +
+                 static_cast<int>(observer_.refused.size()) ==
+             count;
     }));
   }
 

@@ -21,8 +21,8 @@ bool NoDescriptors(int error) {
 
 }  // namespace
 
-Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, http::ExchangeHandler& handler,
-                   ConnectionObserver& observer)
+Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options,
+                   http::ExchangeHandler& handler, ConnectionObserver& observer)
     : context_{.loop = loop,
                .handler = handler,
                .observer = observer,
@@ -34,8 +34,9 @@ Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, ht
                .arenas = {}},
       listen_fd_(listen_fd),
       max_connections_(options.max_connections),
-      group_(options.group != nullptr ? std::move(options.group)
-                                      : std::make_shared<AcceptGroup>(std::make_shared<WorkerLoads>(1))),
+      group_(options.group != nullptr
+                 ? std::move(options.group)
+                 : std::make_shared<AcceptGroup>(std::make_shared<WorkerLoads>(1))),
       worker_(options.worker),
       listener_name_(std::move(options.listener_name)) {
   context_.listener_name = listener_name_;

@@ -12,7 +12,8 @@
 namespace portico::downstream {
 namespace {
 
-class AcceptorEngineTest : public ConnectionTest, public testing::WithParamInterface<event::Factory> {
+class AcceptorEngineTest : public ConnectionTest,
+                           public testing::WithParamInterface<event::Factory> {
  protected:
   AcceptorEngineTest() : ConnectionTest(*GetParam().create()) {}
 
@@ -67,7 +68,8 @@ TEST_P(AcceptorEngineTest, ForceCloseClosesWhatIsAcceptedMeanwhile) {
   for (Client* client : clients) EXPECT_TRUE(client->ReceiveEnd());
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, AcceptorEngineTest, testing::ValuesIn(event::Engines()), &event::EngineName);
+INSTANTIATE_TEST_SUITE_P(Engines, AcceptorEngineTest, testing::ValuesIn(event::Engines()),
+                         &event::EngineName);
 
 }  // namespace
 }  // namespace portico::downstream

@@ -209,7 +209,8 @@ class CountingObserver final : public ConnectionObserver {
 class ConnectionTest : public testing::Test {
  protected:
   ConnectionTest() : ConnectionTest(*event::CreateEpollEngine()) {}
-  explicit ConnectionTest(std::unique_ptr<event::Engine> engine) : loop_(std::move(engine), clock_), handler_(loop_) {}
+  explicit ConnectionTest(std::unique_ptr<event::Engine> engine)
+      : loop_(std::move(engine), clock_), handler_(loop_) {}
 
   ~ConnectionTest() override {
     clients_.clear();

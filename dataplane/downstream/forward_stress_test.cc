@@ -262,7 +262,9 @@ TEST_P(ForwardTest, DeadlinesThatPassAtAnyPoint) {
       "POST /echo HTTP/1.1\r\nHost: h\r\n" + length + "\r\n" + body,
       "POST /ignore HTTP/1.1\r\nHost: h\r\n" + length + "\r\n" + body,
       "POST /read HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
-      "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + Get("/")};
+      "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" +
+          Get("/")};
   for (int i = 0; i < 500; ++i) {
     forwarder_.timeout = static_cast<int64_t>(next() % 40 + 1) * base::kNanosPerMilli;
     Client& client = Connect(next() % 3 == 0 ? 4096 : 0);
@@ -272,7 +274,8 @@ TEST_P(ForwardTest, DeadlinesThatPassAtAnyPoint) {
       if (next() % 3 != 0) clients_[next() % clients_.size()]->Poll();
       loop_.RunOnce(0);
     }
-    if (clients_.size() > 12) clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(next() % clients_.size()));
+    if (clients_.size() > 12)
+      clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(next() % clients_.size()));
   }
   clients_.clear();
   forwarder_.timeout = 0;
@@ -282,7 +285,8 @@ TEST_P(ForwardTest, DeadlinesThatPassAtAnyPoint) {
   ASSERT_TRUE(client.Receive("hello"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ForwardTest, testing::ValuesIn(event::Engines()), event::EngineName);
+INSTANTIATE_TEST_SUITE_P(Engines, ForwardTest, testing::ValuesIn(event::Engines()),
+                         event::EngineName);
 
 }  // namespace
 }  // namespace portico::downstream

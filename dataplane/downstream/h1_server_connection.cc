@@ -42,7 +42,8 @@ void H1ServerConnection::HangUp::Fire(event::Timer& timer) {
   if (connection.exchange_ != nullptr) connection.exchange_->scope_.Request(reason);
 }
 
-H1ServerConnection::H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream,
+H1ServerConnection::H1ServerConnection(ServerContext& context,
+                                       std::unique_ptr<net::ByteStream> stream,
                                        const net::SocketAddress& peer)
     : context_(context),
       stream_(std::move(stream)),
@@ -84,7 +85,8 @@ event::Task<void> H1ServerConnection::Run() {
   if (context_.options.proxy_protocol) open = co_await ReadProxyHeader();
   while (open) {
     if (input_.empty()) {
-      Rest(draining_ ? context_.options.drain_grace : context_.options.idle_timeout, "idle timeout");
+      Rest(draining_ ? context_.options.drain_grace : context_.options.idle_timeout,
+           "idle timeout");
       net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
       absl::StatusOr<base::Buffer> bytes = co_await receive;
       resting_ = false;
@@ -146,11 +148,12 @@ bool H1ServerConnection::ParseHead(H1ServerStream& stream, http::H1ParseResult& 
 }
 
 event::Task<bool> H1ServerConnection::ReadHead(H1ServerStream& stream, http::H1ParseResult result) {
-  event::Deadline deadline(context_.loop, read_scope_, context_.loop.now() + context_.options.header_timeout,
+  event::Deadline deadline(context_.loop, read_scope_,
+                           context_.loop.now() + context_.options.header_timeout,
                            "request header timeout");
   while (result.state == http::H1ParseResult::State::kNeedMore) {
-    base::Buffer begun =
-        input_.TakeForMore(context_.loop.downstream_buffers(), context_.options.head.max_header_bytes);
+    base::Buffer begun = input_.TakeForMore(context_.loop.downstream_buffers(),
+                                            context_.options.head.max_header_bytes);
     net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
     receive.AppendTo(std::move(begun));
     absl::StatusOr<base::Buffer> bytes = co_await receive;

@@ -210,7 +210,8 @@ bool H1ServerStream::AddBody(const http::BodyChunk& chunk) {
 absl::Status H1ServerStream::WrongLength() {
   response_ = Response::kFailed;
   aborted_ = true;
-  return absl::InvalidArgumentError("the response body does not have the length that its head says");
+  return absl::InvalidArgumentError(
+      "the response body does not have the length that its head says");
 }
 
 absl::Status H1ServerStream::AddHead(const http::ResponseHead& head, const http::BodyChunk& first) {
@@ -233,16 +234,19 @@ absl::Status H1ServerStream::AddHead(const http::ResponseHead& head, const http:
   return AddBody(first) ? absl::OkStatus() : WrongLength();
 }
 
-event::Task<absl::Status> H1ServerStream::SendHead(const http::ResponseHead& head, http::BodyChunk first) {
+event::Task<absl::Status> H1ServerStream::SendHead(const http::ResponseHead& head,
+                                                   http::BodyChunk first) {
   if (sending_continue_) return SendHeadLater(head, std::move(first));
-  if (absl::Status status = AddHead(head, first); !status.ok()) return event::Ended(std::move(status));
+  if (absl::Status status = AddHead(head, first); !status.ok())
+    return event::Ended(std::move(status));
   // AddBody() has taken `first` off what remains.
   const bool last = framing_ == http::BodyKind::kNone || first.end ||
                     (framing_ == http::BodyKind::kLength && response_remaining_ == 0);
   return Flush(std::move(first), last);
 }
 
-event::Task<absl::Status> H1ServerStream::SendHeadLater(const http::ResponseHead& head, http::BodyChunk first) {
+event::Task<absl::Status> H1ServerStream::SendHeadLater(const http::ResponseHead& head,
+                                                        http::BodyChunk first) {
   const absl::Status status = co_await continue_sent_.Wait(connection_.write_scope_);
   if (!status.ok()) co_return status;
   co_return co_await SendHead(head, std::move(first));
@@ -254,7 +258,8 @@ event::Task<absl::Status> H1ServerStream::SendBody(http::BodyChunk chunk) {
     return event::Ended(absl::FailedPreconditionError("no response head was sent"));
   }
   if (response_ == Response::kComplete) {
-    if (framing_ == http::BodyKind::kNone || chunk.size() == 0) return event::Ended(absl::OkStatus());
+    if (framing_ == http::BodyKind::kNone || chunk.size() == 0)
+      return event::Ended(absl::OkStatus());
     return event::Ended(absl::FailedPreconditionError("the response is complete"));
   }
   if (!AddBody(chunk)) return event::Ended(WrongLength());

@@ -46,7 +46,8 @@ void MovingDeadline::Fire(Timer& timer) {
   auto* self = static_cast<MovingDeadline*>(timer.context);
   if (self->scope_ == nullptr) return;
   const base::MonotonicNanos now = self->loop_.now();
-  if (self->when_ <= now && self->progress_ != nullptr && !self->Stalled()) self->when_ = now + self->period_ / kLooks;
+  if (self->when_ <= now && self->progress_ != nullptr && !self->Stalled())
+    self->when_ = now + self->period_ / kLooks;
   if (self->when_ > now) {
     self->loop_.timers().Arm(timer, self->when_);
     return;

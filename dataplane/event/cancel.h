@@ -89,7 +89,8 @@ class Deadline {
     Extend(when);
   }
   // Unarmed until Extend().
-  Deadline(Loop& loop, CancelScope& scope, const char* what) : loop_(loop), scope_(scope), what_(what) {
+  Deadline(Loop& loop, CancelScope& scope, const char* what)
+      : loop_(loop), scope_(scope), what_(what) {
     timer_.context = this;
     timer_.on_fire = &Deadline::Fire;
   }
@@ -162,7 +163,7 @@ class MovingDeadline {
   base::MonotonicNanos when_ = 0;
   const Progress* progress_ = nullptr;
   int64_t period_ = 0;
-  uint64_t made_ = 0;  // When it was last looked at.
+  uint64_t made_ = 0;                 // When it was last looked at.
   base::MonotonicNanos seen_at_ = 0;  // That it had grown, or that it began.
   Timer timer_;
 };

@@ -62,7 +62,8 @@ int32_t SpliceIntoPipe(ReceiveOperation& op, uint64_t& system_calls) {
   ssize_t count;
   do {
     ++system_calls;
-    count = ::splice(op.fd, nullptr, op.pipe->write_end(), nullptr, op.size_hint, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    count = ::splice(op.fd, nullptr, op.pipe->write_end(), nullptr, op.size_hint,
+                     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   } while (count < 0 && errno == EINTR);
   // The pipe is empty, so with EAGAIN it is the socket that is, too.
   if (count < 0) return -errno;

@@ -41,7 +41,8 @@ bool ForbidUring(int error) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program = {std::size(code), code};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 // From now on the kernel borrows no buffers of this process.
@@ -56,7 +57,8 @@ bool ForbidBufferRings() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program = {std::size(code), code};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 // In a process of its own: receives where the kernel borrows no buffers.
@@ -88,8 +90,9 @@ bool ForbidBufferRings() {
   const absl::StatusOr<EngineSet> chosen = CreateEngines(EngineKind::kAuto, 2);
   if (!chosen.ok() || !chosen->refusal.has_value()) std::exit(3);
   const absl::StatusOr<EngineSet> wanted = CreateEngines(EngineKind::kUring, 1);
-  std::fprintf(stderr, "%s x%zu, %s; %s\n", EngineKindName(chosen->kind).data(), chosen->engines.size(),
-               chosen->refusal->reason.c_str(), std::string(wanted.status().message()).c_str());
+  std::fprintf(stderr, "%s x%zu, %s; %s\n", EngineKindName(chosen->kind).data(),
+               chosen->engines.size(), chosen->refusal->reason.c_str(),
+               std::string(wanted.status().message()).c_str());
   std::exit(0);
 }
 
@@ -108,7 +111,8 @@ TEST(EngineFactory, AutoIsUringUnlessThereIsAReason) {
   EXPECT_EQ(set->kind, set->refusal.has_value() ? EngineKind::kEpoll : EngineKind::kUring);
   if (set->refusal.has_value()) {
     // An engine of ours that the kernel does not understand looks like an old kernel.
-    EXPECT_FALSE(set->refusal->reason == "kernel_too_old" && KernelIsAtLeast(6, 1)) << set->refusal->message;
+    EXPECT_FALSE(set->refusal->reason == "kernel_too_old" && KernelIsAtLeast(6, 1))
+        << set->refusal->message;
     EXPECT_FALSE(set->refusal->message.empty());
   }
   EXPECT_EQ(CreateEngines(EngineKind::kEpoll, 1)->kind, EngineKind::kEpoll);
@@ -116,8 +120,10 @@ TEST(EngineFactory, AutoIsUringUnlessThereIsAReason) {
 
 TEST(EngineFactoryDeathTest, ForbiddenUringFallsBackWithItsReason) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  EXPECT_EXIT(SayWhatHappens(ENOSYS), testing::ExitedWithCode(0), "epoll x2, not_in_kernel; .*kernel from 6.1 on");
-  EXPECT_EXIT(SayWhatHappens(EPERM), testing::ExitedWithCode(0), "epoll x2, (blocked|disabled_by_sysctl); ");
+  EXPECT_EXIT(SayWhatHappens(ENOSYS), testing::ExitedWithCode(0),
+              "epoll x2, not_in_kernel; .*kernel from 6.1 on");
+  EXPECT_EXIT(SayWhatHappens(EPERM), testing::ExitedWithCode(0),
+              "epoll x2, (blocked|disabled_by_sysctl); ");
 }
 
 TEST(EngineFactoryDeathTest, ReceivesWithoutBufferRingsAndAsksOnce) {
@@ -125,7 +131,8 @@ TEST(EngineFactoryDeathTest, ReceivesWithoutBufferRingsAndAsksOnce) {
   absl::StatusOr<std::unique_ptr<Engine>> uring = CreateEngine(EngineKind::kUring);
   // Where there is no io_uring there is nothing to be refused.
   if (!uring.ok()) return;
-  EXPECT_EXIT(ReceiveWithoutBufferRings(*std::move(uring)), testing::ExitedWithCode(0), "received 15, refused 1");
+  EXPECT_EXIT(ReceiveWithoutBufferRings(*std::move(uring)), testing::ExitedWithCode(0),
+              "received 15, refused 1");
 }
 
 TEST(EngineFactory, WithoutDescriptorsBothSaySo) {

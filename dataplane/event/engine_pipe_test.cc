@@ -243,7 +243,8 @@ TEST_P(PipeTest, ABodyDoesNotKeepOthersWaiting) {
   const auto [to, sink] = TcpPair();
   const auto [other, peer] = TcpPair();
   const std::string body = Pattern(128 * 1024);
-  ASSERT_EQ(::send(source, body.data(), body.size(), MSG_DONTWAIT), static_cast<ssize_t>(body.size()));
+  ASSERT_EQ(::send(source, body.data(), body.size(), MSG_DONTWAIT),
+            static_cast<ssize_t>(body.size()));
   PipeLease pipe = engine().pipes()->Take();
   Noted<ReceiveOperation> receive, theirs;
   Noted<SendOperation> send;

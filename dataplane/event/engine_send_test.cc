@@ -38,7 +38,8 @@ class EngineSendTest : public EngineTest {
       StartReceive(*receives.back(), ours);
     }
     Turns(3);
-    for (size_t i = 0; i < pairs.size(); ++i) Write(pairs[i].second, std::string(i + 1, static_cast<char>('a' + i % 26)));
+    for (size_t i = 0; i < pairs.size(); ++i)
+      Write(pairs[i].second, std::string(i + 1, static_cast<char>('a' + i % 26)));
     for (size_t i = 0; i < pairs.size(); ++i) {
       ASSERT_TRUE(Until([&] { return receives[i]->done(); }));
       EXPECT_EQ(receives[i]->op.buffer.view(), std::string(i + 1, static_cast<char>('a' + i % 26)));
@@ -149,7 +150,8 @@ TEST_P(EngineSendTest, AQuestionThatFindsNoRoomIsSentWhole) {
       send.op.fd = ours;
       send.op.awaits_answer = true;
       for (size_t i = 0; i < 3; ++i) {
-        for (size_t at = 0; at < 5001; ++at) pieces[i] += static_cast<char>('a' + (at * (i + 3)) % 26);
+        for (size_t at = 0; at < 5001; ++at)
+          pieces[i] += static_cast<char>('a' + (at * (i + 3)) % 26);
         send.op.slices[send.op.slice_count++] = {pieces[i].data(), pieces[i].size()};
         expected += pieces[i];
       }
@@ -157,7 +159,8 @@ TEST_P(EngineSendTest, AQuestionThatFindsNoRoomIsSentWhole) {
       Turns(3);
       delayed += send.done() ? 0 : 1;
       const int reader = peer;
-      ASSERT_TRUE(Until([&] { return (received += Read(reader)).size() >= expected.size() && send.done(); }));
+      ASSERT_TRUE(Until(
+          [&] { return (received += Read(reader)).size() >= expected.size() && send.done(); }));
       EXPECT_EQ(received, expected);
       EXPECT_EQ(send.result, 3 * 5001);
       EXPECT_FALSE(receive.done());
@@ -215,7 +218,9 @@ TEST_P(EngineSendTest, LentBuffersGoBackWhenNothingComes) {
       EXPECT_GT(after_burst, 512u * 1024);
     }
     // Waits without an end are what an idle worker makes; a wake-up ends the last.
-    ASSERT_TRUE(RunUntil(loop_, [&] { return lent() <= 512 * 1024; }, 20, base::kNanosPerSecond / 4)) << lent();
+    ASSERT_TRUE(RunUntil(
+        loop_, [&] { return lent() <= 512 * 1024; }, 20, base::kNanosPerSecond / 4))
+        << lent();
   }
   for (const auto& [ours, peer] : pairs) {
     engine().Close(ours);

@@ -96,7 +96,8 @@ TEST_P(EngineTest, WhatWasAcceptedBeforeTheCancelIsNotLost) {
   std::vector<int> clients, accepted;
   for (size_t i = 0; i < kConnections; ++i) {
     clients.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ASSERT_EQ(::connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(sockaddr_in)), 0);
+    ASSERT_EQ(::connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(sockaddr_in)),
+              0);
   }
   Noted<AcceptOperation> accept;
   accept.op.fd = listener;
@@ -110,7 +111,8 @@ TEST_P(EngineTest, WhatWasAcceptedBeforeTheCancelIsNotLost) {
   ASSERT_TRUE(Until([&] { return !accept.op.pending(); }));
   EXPECT_EQ(accept.result, -ECANCELED);
   // The rest is still the kernel's.
-  for (int fd = 0; (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
+  for (int fd = 0;
+       (fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
     accepted.push_back(fd);
   }
   EXPECT_EQ(accepted.size(), kConnections);

@@ -29,7 +29,9 @@ struct FramePool {
 };
 extern constinit thread_local FramePool frame_pool;
 
-inline size_t FrameClassOf(size_t size) { return (size + kFrameClassBytes - 1) / kFrameClassBytes - 1; }
+inline size_t FrameClassOf(size_t size) {
+  return (size + kFrameClassBytes - 1) / kFrameClassBytes - 1;
+}
 void* AllocateFrameSlow(size_t size);
 void FreeFrameSlow(void* frame) noexcept;
 

@@ -27,8 +27,8 @@ UringBuffers::UringBuffers(base::BufferPool& pool, size_t capacity, uint16_t id,
       id_(id),
       entries_(entries),
       lent_(entries, nullptr),
-      first_(std::min(entries, std::clamp(static_cast<unsigned>(kFirstLentBytes / capacity), kMinLent,
-                                          kMaxFirstLent))),
+      first_(std::min(entries, std::clamp(static_cast<unsigned>(kFirstLentBytes / capacity),
+                                          kMinLent, kMaxFirstLent))),
       wanted_(first_) {
   const size_t bytes = (entries * sizeof(io_uring_buf) + kPage - 1) / kPage * kPage;
   ring_.reset(static_cast<io_uring_buf_ring*>(std::aligned_alloc(kPage, bytes)));

@@ -237,7 +237,8 @@ UringBuffers* UringEngine::BuffersFor(base::BufferPool& pool, size_t size_hint) 
 }
 
 bool UringEngine::AgeBuffers() {
-  const bool age = completions_since_ageing_ >= kCompletionsPerAgeing && !ring_->has_completions() && !ring_->overflowed();
+  const bool age = completions_since_ageing_ >= kCompletionsPerAgeing &&
+                   !ring_->has_completions() && !ring_->overflowed();
   if (age) completions_since_ageing_ = 0;
   bool grown = false;
   size_t lent_bytes = 0;
@@ -312,7 +313,8 @@ void UringEngine::Poll(int64_t timeout_nanos, absl::FunctionRef<void()> after_wa
 
 UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) const {
   UringRing::Wait wait;
-  if (timeout_nanos == 0 || !ready_.empty() || quiet_cancelled_ || ring_->has_completions()) return wait;
+  if (timeout_nanos == 0 || !ready_.empty() || quiet_cancelled_ || ring_->has_completions())
+    return wait;
   const auto limit = [&](int64_t nanos) {
     if (timeout_nanos < 0 || timeout_nanos > nanos) timeout_nanos = nanos;
   };
@@ -320,7 +322,8 @@ UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) 
   if (buffers_grown) limit(kIdleNanos);
   wait.count = 1;
   wait.timeout_nanos = timeout_nanos;
-  if (last_batch_ >= kMinBatch && ring_->has_min_wait() && (timeout_nanos < 0 || timeout_nanos > kMaxMinWaitNanos)) {
+  if (last_batch_ >= kMinBatch && ring_->has_min_wait() &&
+      (timeout_nanos < 0 || timeout_nanos > kMaxMinWaitNanos)) {
     wait.count = std::min(last_batch_, kMaxBatch);
     wait.min_micros = wait.count * kMicrosPerCompletion;
   }

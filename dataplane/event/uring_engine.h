@@ -23,9 +23,9 @@ namespace portico::event {
 
 // An operation is one submission, whose user_data is its address, and one completion. A
 // small send that awaits its answer has a completion only if it failed or would have to
-// wait: otherwise it would end the wait for the answer. A receive without a buffer lets the kernel choose one when bytes are there; more
-// than one submission is made for a send that took a part, for a receive that found
-// no buffer, and where there is no group of buffers.
+// wait: otherwise it would end the wait for the answer. A receive without a buffer lets the kernel
+// choose one when bytes are there; more than one submission is made for a send that took a part,
+// for a receive that found no buffer, and where there is no group of buffers.
 //
 // The thread of the first Poll() must make all others. Operations may be started
 // before it, by another thread; they wait for it.
@@ -156,7 +156,7 @@ class UringEngine final : public Engine {
   unsigned last_batch_ = 0;
   uint64_t counted_enters_ = 0;
   uint64_t completions_ = 0;  // Not in stats_ yet.
-  uint64_t splices_ = 0;  // Not counted yet.
+  uint64_t splices_ = 0;      // Not counted yet.
 };
 
 }  // namespace portico::event

@@ -74,12 +74,15 @@ class UringRing {
   void ForEachCompletion(Look look) const {
     for (size_t i = saved_next_; i != saved_.size(); ++i) look(saved_[i]);
     const unsigned tail = io_uring_smp_load_acquire(ring_.cq.ktail);
-    for (unsigned head = *ring_.cq.khead; head != tail; ++head) look(ring_.cq.cqes[head & ring_.cq.ring_mask]);
+    for (unsigned head = *ring_.cq.khead; head != tail; ++head)
+      look(ring_.cq.cqes[head & ring_.cq.ring_mask]);
   }
   // Whether the kernel has taken all submissions, and shows all their completions.
   bool settled() const { return Unsubmitted() == 0 && !overflowed(); }
   // Whether the kernel keeps completions for which the ring has no room.
-  bool overflowed() const { return (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0; }
+  bool overflowed() const {
+    return (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0;
+  }
 
   // Registers `ring` of `entries` buffers as group `id`. 0 or -errno.
   int RegisterBufferRing(io_uring_buf_ring* ring, unsigned entries, uint16_t id);

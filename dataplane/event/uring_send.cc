@@ -41,7 +41,9 @@ void UringEngine::SubmitSend(SendOperation& op) {
 
 bool UringEngine::SubmitQuietly(SendOperation& op) {
   // Kernels with a minimum wait are those on which this is tested.
-  if (!op.awaits_answer || op.pipe != nullptr || !ring_->has_min_wait() || (SocketOf(op.fd) & kReceiving) == 0) return false;
+  if (!op.awaits_answer || op.pipe != nullptr || !ring_->has_min_wait() ||
+      (SocketOf(op.fd) & kReceiving) == 0)
+    return false;
   size_t bytes = 0;
   for (int i = 0; i < op.slice_count; ++i) bytes += op.slices[i].iov_len;
   if (bytes > kMaxQuietBytes) return false;

@@ -18,7 +18,9 @@ struct UringTags {
 
   static uint64_t Of(const Operation& op) { return reinterpret_cast<uint64_t>(&op) | kOperation; }
   static uint64_t OfQuietSend(const SendOperation& op) { return Of(op) | kQuietSend; }
-  static Operation& OperationOf(uint64_t user_data) { return *reinterpret_cast<Operation*>(user_data & ~kMask); }
+  static Operation& OperationOf(uint64_t user_data) {
+    return *reinterpret_cast<Operation*>(user_data & ~kMask);
+  }
 
   // A listener of the engine, whose type is its own.
   template <typename Listener>

@@ -28,7 +28,8 @@ inline bool LookAlike(std::string_view a, std::string_view b) {
 
 // The name of a field, looked up once.
 struct FieldName {
-  explicit FieldName(std::string text) : text(std::move(text)), id(http::LookUpHeader(this->text)) {}
+  explicit FieldName(std::string text)
+      : text(std::move(text)), id(http::LookUpHeader(this->text)) {}
   std::string text;
   http::HeaderId id;
 };
@@ -51,8 +52,9 @@ class FieldNames {
   void RemoveFrom(http::HeaderList& headers) const {
     if (names_.empty()) return;
     for (http::HeaderField& field : headers) {
-      const bool named = field.id == http::HeaderId::kOther ? (lengths_ & LengthBit(field.name)) != 0 && Names(field.name)
-                                                            : (ids_ & http::IdBit(field.id)) != 0;
+      const bool named = field.id == http::HeaderId::kOther
+                             ? (lengths_ & LengthBit(field.name)) != 0 && Names(field.name)
+                             : (ids_ & http::IdBit(field.id)) != 0;
       if (named) field.name = {};
     }
   }

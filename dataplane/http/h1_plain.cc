@@ -35,7 +35,8 @@ template <bool kWhole>
 inline const char* FindTextEnd(const char* at, const char* end) {
   const char* const stop = kWhole ? WholeStop(end) : end;
   for (; at < stop; at += kBlockBytes) {
-    if (const unsigned bits = Block<kWhole>(at, end).NotText(); bits != 0) return at + FirstBit(bits);
+    if (const unsigned bits = Block<kWhole>(at, end).NotText(); bits != 0)
+      return at + FirstBit(bits);
   }
   return nullptr;
 }
@@ -48,7 +49,8 @@ inline bool ReadName(const Block<kWhole>& block, std::string_view name, HeaderId
   id = GuessName(name);
   if (id != HeaderId::kOther) {
     const NameWords& words = kNameWords[static_cast<size_t>(id)];
-    const bool is = short_name ? (~block.Folded(words.fold.data(), words.text.data()) & all) == 0 : IsName(name, words);
+    const bool is = short_name ? (~block.Folded(words.fold.data(), words.text.data()) & all) == 0
+                               : IsName(name, words);
     // Known names need no other check.
     if (is) return true;
     id = HeaderId::kOther;
@@ -59,7 +61,8 @@ inline bool ReadName(const Block<kWhole>& block, std::string_view name, HeaderId
 // Parses the field line at `at`. Returns what follows it, or nullptr where it is not plain
 // or not complete (or, if kWhole, is rare or near the end of the input).
 template <bool kWhole>
-[[gnu::always_inline]] inline const char* ReadField(const char* const at, const char* end, HeaderField& field) {
+[[gnu::always_inline]] inline const char* ReadField(const char* const at, const char* end,
+                                                    HeaderField& field) {
   constexpr ptrdiff_t kMaxPlainName = 4 * kBlockBytes;
   const char* const stop = kWhole ? WholeStop(end) : end;
   const Block<kWhole> block(at, end);
@@ -110,7 +113,8 @@ bool ReadFramingField(const HeaderField& field, HeaderIds before, Framing& frami
 
 // Parses the field lines from `at` on. Returns what follows the empty line, or nullptr
 // where they are not plain or not complete.
-const char* ReadFields(const char* at, const char* end, uint32_t max_count, HeaderList& list, Framing& framing) {
+const char* ReadFields(const char* at, const char* end, uint32_t max_count, HeaderList& list,
+                       Framing& framing) {
   const char* const stop = WholeStop(end);
   HeaderField* field = list.Space();
   HeaderField* full = field + list.room();
@@ -131,7 +135,8 @@ const char* ReadFields(const char* at, const char* end, uint32_t max_count, Head
     const char* next = at < stop ? ReadField<true>(at, end, *field) : nullptr;
     if (next == nullptr) next = ReadField<false>(at, end, *field);
     if (next == nullptr) return nullptr;
-    if ((IdBit(field->id) & kFramingIds) != 0 && !ReadFramingField(*field, ids, framing)) return nullptr;
+    if ((IdBit(field->id) & kFramingIds) != 0 && !ReadFramingField(*field, ids, framing))
+      return nullptr;
     ids |= IdBit(field->id);
     ++field;
     at = next;

@@ -169,8 +169,8 @@ bool Keep(const HeaderField& field, Kept& kept) {
 
 // Writes the fields but for those of `ours` that are not kept.
 // `first_line`: nothing, or a line to begin with.
-absl::Status PutFields(std::string_view first_line, const HeaderList& headers, HeaderIds ours, Kept& kept,
-                       HeadWriter& out) {
+absl::Status PutFields(std::string_view first_line, const HeaderList& headers, HeaderIds ours,
+                       Kept& kept, HeadWriter& out) {
   Run run(out);
   if (!first_line.empty()) run.Add(first_line.data(), first_line.size());
   for (const HeaderField& field : headers) {
@@ -180,7 +180,8 @@ absl::Status PutFields(std::string_view first_line, const HeaderList& headers, H
       continue;
     }
     run.Flush();
-    if ((field.id == HeaderId::kOther && !IsToken(field.name)) || !out.PutField(field.name, field.value)) {
+    if ((field.id == HeaderId::kOther && !IsToken(field.name)) ||
+        !out.PutField(field.name, field.value)) {
       return BadField(field);
     }
   }
@@ -206,13 +207,15 @@ bool IsWholeLine(const RequestHead& head) {
   const std::string_view line = head.line, path = head.path, query = head.query;
   const size_t target = path.size() + (head.has_query ? 1 + query.size() : 0);
   return !line.empty() && line.size() == head.method_text.size() + target + 12 &&
-         head.method_text.data() == line.data() && path.data() == line.data() + head.method_text.size() + 1 &&
+         head.method_text.data() == line.data() &&
+         path.data() == line.data() + head.method_text.size() + 1 &&
          (!head.has_query || query.data() == path.data() + path.size() + 1);
 }
 
 bool IsWholeLine(const ResponseHead& head) {
   const std::string_view line = head.line;
-  return !line.empty() && head.reason.data() == line.data() + 13 && line.size() == head.reason.size() + 15 &&
+  return !line.empty() && head.reason.data() == line.data() + 13 &&
+         line.size() == head.reason.size() + 15 &&
          head.status == (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
 }
 
@@ -344,10 +347,12 @@ absl::StatusOr<base::Buffer> WriteResponseHead(const ResponseHead& head, const R
   std::string_view reason = head.reason;
   if (!whole_line) {
     if (head.status < 100 || head.status > 999) {
-      return absl::InvalidArgumentError(absl::StrCat("status ", head.status, " is not in 100..999"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("status ", head.status, " is not in 100..999"));
     }
     if (reason.empty()) reason = ReasonPhrase(head.status);
-    if (!IsFieldValue(reason)) return absl::InvalidArgumentError("the reason phrase cannot be sent");
+    if (!IsFieldValue(reason))
+      return absl::InvalidArgumentError("the reason phrase cannot be sent");
   }
   return WriteHead(
       pool, [&](HeadWriter& out) { return PutResponse(head, whole_line, reason, options, out); },

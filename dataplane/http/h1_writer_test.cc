@@ -161,10 +161,13 @@ TEST_F(WriterTest, LargeHeadsTakeLargeBuffers) {
   head.headers.Add("a", large);
   EXPECT_TRUE(Response(head) == "HTTP/1.1 200 OK\r\na: " + large + "\r\nContent-Length: 0\r\n\r\n");
   // What cannot be sent is refused although it comes where the usual buffer ends.
-  for (const auto& [name, value] : {std::pair("b c", "x"), std::pair("a-name-of-more-than-16-bytes:", "x"), std::pair("b", "x\r\ny")}) {
+  for (const auto& [name, value] :
+       {std::pair("b c", "x"), std::pair("a-name-of-more-than-16-bytes:", "x"),
+        std::pair("b", "x\r\ny")}) {
     ResponseHead bad = head;
     bad.headers.Add(name, value);
-    EXPECT_EQ(WriteResponseHead(bad, {}, pool_).status().code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_EQ(WriteResponseHead(bad, {}, pool_).status().code(), absl::StatusCode::kInvalidArgument)
+        << name;
   }
 }
 

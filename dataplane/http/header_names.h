@@ -125,7 +125,9 @@ inline HeaderId GuessName(std::string_view name) {
 // LookUpHeader() of a name that is not empty.
 inline HeaderId LookUpName(std::string_view name) {
   const HeaderId id = GuessName(name);
-  return id == HeaderId::kOther || IsName(name, kNameWords[static_cast<size_t>(id)]) ? id : HeaderId::kOther;
+  return id == HeaderId::kOther || IsName(name, kNameWords[static_cast<size_t>(id)])
+             ? id
+             : HeaderId::kOther;
 }
 
 }  // namespace portico::http::internal

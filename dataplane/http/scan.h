@@ -132,7 +132,8 @@ class Block {
   unsigned Equal(char c) const { return Bits(Is(c)); }
   // Where (byte | fold[i]) is text[i]; both have kBlockBytes.
   unsigned Folded(const char* fold, const char* text) const {
-    const __m128i folded = _mm_or_si128(x_, _mm_loadu_si128(reinterpret_cast<const __m128i*>(fold)));
+    const __m128i folded =
+        _mm_or_si128(x_, _mm_loadu_si128(reinterpret_cast<const __m128i*>(fold)));
     return Bits(_mm_cmpeq_epi8(folded, _mm_loadu_si128(reinterpret_cast<const __m128i*>(text))));
   }
   // Controls, DEL and what is not ASCII.
@@ -141,7 +142,8 @@ class Block {
   }
   // The same, the space and "#".
   unsigned NotQuery() const {
-    const __m128i invisible = _mm_cmpgt_epi8(_mm_set1_epi8(0x22), _mm_add_epi8(x_, _mm_set1_epi8(1)));
+    const __m128i invisible =
+        _mm_cmpgt_epi8(_mm_set1_epi8(0x22), _mm_add_epi8(x_, _mm_set1_epi8(1)));
     return Bits(_mm_or_si128(invisible, Is('#')));
   }
   // Letters, digits, "-".
@@ -191,13 +193,17 @@ class Block {
     return Bits([](unsigned char x) { return x <= 0x20 || x >= 0x7F || x == '#'; });
   }
   unsigned NameCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || Within(x, '0', '9') || x == '-'; });
+    return Bits(
+        [](unsigned char x) { return IsLetter(x | 0x20) || Within(x, '0', '9') || x == '-'; });
   }
   unsigned HostCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x) || Within(x, '0', '9') || Within(x, '-', '.'); });
+    return Bits(
+        [](unsigned char x) { return IsLetter(x) || Within(x, '0', '9') || Within(x, '-', '.'); });
   }
   unsigned PathCharacters() const {
-    return Bits([](unsigned char x) { return IsLetter(x | 0x20) || Within(x, '&', ';') || x == '_' || x == '='; });
+    return Bits([](unsigned char x) {
+      return IsLetter(x | 0x20) || Within(x, '&', ';') || x == '_' || x == '=';
+    });
   }
 
  private:
@@ -206,7 +212,8 @@ class Block {
   template <typename F>
   unsigned Bits(F&& f) const {
     unsigned bits = 0;
-    for (ptrdiff_t i = 0; i < size_; ++i) bits |= (f(static_cast<unsigned char>(at_[i])) ? 1u : 0u) << i;
+    for (ptrdiff_t i = 0; i < size_; ++i)
+      bits |= (f(static_cast<unsigned char>(at_[i])) ? 1u : 0u) << i;
     return bits;
   }
 

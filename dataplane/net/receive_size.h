@@ -32,7 +32,8 @@ class ReceiveSize {
   // The same into a pipe, which holds nothing of the pool: only after Next(), and while
   // WorthAPipe(). Small pieces are cheaper to copy than to move.
   bool WorthAPipe(uint64_t remaining) const {
-    return size_ >= base::BufferPool::kLarge && (remaining == 0 || remaining >= base::BufferPool::kLarge);
+    return size_ >= base::BufferPool::kLarge &&
+           (remaining == 0 || remaining >= base::BufferPool::kLarge);
   }
   size_t NextInPipe(uint64_t remaining) {
     asked_ = event::PipePool::kPipeBytes;

@@ -23,7 +23,8 @@ struct AccessRecord {
   int64_t duration_nanos = 0, upstream_duration_nanos = 0;
   net::IpAddress client;
   uint16_t client_port = 0;
-  std::string_view request_id, method, host, path, route, upstream, endpoint, consumer, reason, detail;
+  std::string_view request_id, method, host, path, route, upstream, endpoint, consumer, reason,
+      detail;
   std::string_view listener, protocol, user_agent;
   bool query = false;  // The request had one.
   int status = 0;

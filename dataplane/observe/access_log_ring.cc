@@ -40,9 +40,10 @@ static_assert(sizeof(Mark) == kAlignment);
 
 // In the order in which they are stored.
 constexpr std::array<std::string_view AccessRecord::*, 13> kTexts = {
-    &AccessRecord::request_id, &AccessRecord::method,   &AccessRecord::host,     &AccessRecord::path,
-    &AccessRecord::route,      &AccessRecord::upstream, &AccessRecord::endpoint, &AccessRecord::consumer,
-    &AccessRecord::reason,     &AccessRecord::detail,   &AccessRecord::listener, &AccessRecord::protocol,
+    &AccessRecord::request_id, &AccessRecord::method,   &AccessRecord::host,
+    &AccessRecord::path,       &AccessRecord::route,    &AccessRecord::upstream,
+    &AccessRecord::endpoint,   &AccessRecord::consumer, &AccessRecord::reason,
+    &AccessRecord::detail,     &AccessRecord::listener, &AccessRecord::protocol,
     &AccessRecord::user_agent,
 };
 
@@ -55,7 +56,8 @@ std::string_view Cut(std::string_view text) { return text.substr(0, AccessLogRin
 
 // Calls visit(text), each cut to its bound, in the order in which they are stored.
 template <typename Visitor>
-void ForEachText(const AccessRecord& record, HeaderSpan of_request, HeaderSpan of_response, Visitor&& visit) {
+void ForEachText(const AccessRecord& record, HeaderSpan of_request, HeaderSpan of_response,
+                 Visitor&& visit) {
   for (const auto text : kTexts) visit(Cut(record.*text));
   for (const HeaderSpan headers : {of_request, of_response}) {
     for (const auto& [name, value] : headers) {
@@ -80,9 +82,11 @@ bool AccessLogRing::HasRoom(size_t bytes) {
 
 bool AccessLogRing::Push(uint32_t sink, const AccessRecord& record) {
   const HeaderSpan of_request = record.request_headers.subspan(0, kMaxHeaders);
-  const HeaderSpan of_response = record.response_headers.subspan(0, kMaxHeaders - of_request.size());
+  const HeaderSpan of_response =
+      record.response_headers.subspan(0, kMaxHeaders - of_request.size());
   size_t text_bytes = 0;
-  ForEachText(record, of_request, of_response, [&text_bytes](std::string_view text) { text_bytes += text.size(); });
+  ForEachText(record, of_request, of_response,
+              [&text_bytes](std::string_view text) { text_bytes += text.size(); });
 
   const size_t count = kTexts.size() + 2 * (of_request.size() + of_response.size());
   const size_t raw = sizeof(Prefix) + count * sizeof(Length) + text_bytes;

@@ -47,7 +47,8 @@ class LatencyBuckets {
     std::array<uint8_t, 64> first{};
     for (size_t bits = 1; bits < first.size(); ++bits) {
       const int64_t smallest = int64_t{1} << (bits - 1);
-      first[bits] = static_cast<uint8_t>(std::lower_bound(kBounds.begin(), kBounds.end(), smallest) - kBounds.begin());
+      first[bits] = static_cast<uint8_t>(
+          std::lower_bound(kBounds.begin(), kBounds.end(), smallest) - kBounds.begin());
     }
     return first;
   }();

@@ -198,7 +198,8 @@ TEST_F(MetricsTest, ConnectionsAndStatus) {
 
 TEST(LatencyBuckets, BoundsAreInclusive) {
   std::vector<int64_t> durations = {0, 1, std::numeric_limits<int64_t>::max()};
-  for (const int64_t bound : kLatencyBounds) durations.insert(durations.end(), {bound - 1, bound, bound + 1});
+  for (const int64_t bound : kLatencyBounds)
+    durations.insert(durations.end(), {bound - 1, bound, bound + 1});
   for (int bits = 1; bits < 63; ++bits) {
     const int64_t power = int64_t{1} << bits;
     durations.insert(durations.end(), {power - 1, power, power + 1});
@@ -216,8 +217,13 @@ TEST(WorkerMetrics, WhatTheWorkersHoldIsShown) {
   base::FakeClock clock;
   MetricsCollector::Options options;
   options.worker_objects = [] {
-    WorkerObjects objects{.downstream_buffers = 1, .upstream_buffers = 2, .buffer_bytes = 3,
-                          .idle_buffer_bytes = 4, .lent_buffer_bytes = 7, .frames = 5, .timers = 6};
+    WorkerObjects objects{.downstream_buffers = 1,
+                          .upstream_buffers = 2,
+                          .buffer_bytes = 3,
+                          .idle_buffer_bytes = 4,
+                          .lent_buffer_bytes = 7,
+                          .frames = 5,
+                          .timers = 6};
     objects.Add(objects);
     return objects;
   };

@@ -82,7 +82,9 @@ struct WorkerMetrics::Tables {
   ReasonTable reasons;
   ReasonTable protocol_errors;
 
-  RouteCounters& CountersOf(RouteId route) { return routes.At(route.index <= kMaxRoutes ? route.index : 0); }
+  RouteCounters& CountersOf(RouteId route) {
+    return routes.At(route.index <= kMaxRoutes ? route.index : 0);
+  }
 };
 
 }  // namespace portico::observe

@@ -16,8 +16,8 @@ const ListenerRuntime* FindListener(const ActiveSnapshot* active, uint32_t id) {
 
 // Those of `names` that are there; the array is in the arena, names and values where they
 // were.
-absl::Span<LoggedField> CollectFields(const http::HeaderList& headers, const std::vector<std::string>& names,
-                                      base::Arena& arena) {
+absl::Span<LoggedField> CollectFields(const http::HeaderList& headers,
+                                      const std::vector<std::string>& names, base::Arena& arena) {
   if (names.empty()) return {};
   auto* const fields = arena.NewArray<LoggedField>(names.size());
   size_t count = 0;

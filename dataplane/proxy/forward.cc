@@ -126,7 +126,8 @@ Task<void> RelayResponseBody(Attempt& attempt) {
 // The request was sent, or not. False: there is nothing more to do.
 bool EndSendHead(Attempt& attempt, const absl::Status& sent, bool more_to_upload) {
   // After another failure to send there may be a response that says why.
-  if (!sent.ok() && (attempt.x.stream.scope().requested() || attempt.upstream_stream().unprocessed())) {
+  if (!sent.ok() &&
+      (attempt.x.stream.scope().requested() || attempt.upstream_stream().unprocessed())) {
     FailBeforeResponse(attempt, sent);
     return false;
   }

@@ -18,7 +18,8 @@ class HexDigits {
     Bytes bytes = {};
     std::memcpy(&bytes, &in_order, sizeof(in_order));
     const Bytes low = bytes & 0xf, high = (bytes >> 4) & 0xf;
-    const Bytes nibbles = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const Bytes nibbles =
+        __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const Bytes digits = nibbles + '0' + ((nibbles > 9) & ('a' - '0' - 10));
     std::memcpy(text_, &digits, sizeof(text_));
   }

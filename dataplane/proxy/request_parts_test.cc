@@ -43,8 +43,9 @@ TEST(RequestIdTest, DigitsAreThoseOfTheNumbers) {
   char expected[64];
   for (int i = 0; i < 1000; ++i) {
     const uint64_t high = same.Next(), low = same.Next();
-    std::snprintf(expected, sizeof(expected), "%08x-%04x-4%03x-%04x-%012llx", static_cast<unsigned>(high >> 32),
-                  static_cast<unsigned>(high >> 16 & 0xffff), static_cast<unsigned>(high & 0xfff),
+    std::snprintf(expected, sizeof(expected), "%08x-%04x-4%03x-%04x-%012llx",
+                  static_cast<unsigned>(high >> 32), static_cast<unsigned>(high >> 16 & 0xffff),
+                  static_cast<unsigned>(high & 0xfff),
                   static_cast<unsigned>((low >> 48 & 0x3fff) | 0x8000),
                   static_cast<unsigned long long>(low & 0xffffffffffff));
     EXPECT_EQ(MakeRequestId(random, arena), expected);

@@ -302,7 +302,8 @@ void Builder::InlineRules() {
     NodeHead& node = build.node;
     const auto first = tables_.rules.begin() + node.rules;
     const uint32_t count = node.whole + node.rest;
-    if (count == 1 && first->flags == 0 && (first->methods == kAnyMethod || (first->methods & kOtherMethod) == 0)) {
+    if (count == 1 && first->flags == 0 &&
+        (first->methods == kAnyMethod || (first->methods & kOtherMethod) == 0)) {
       node.flags |= Node::kOneRule;
       node.methods = first->methods;
       node.rules = first->value;

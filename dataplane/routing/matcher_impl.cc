@@ -125,7 +125,8 @@ uint32_t MatcherImpl::FirstWhole(const Node& node, Search& search) const {
 
 uint32_t MatcherImpl::FirstRest(const Node& node, Search& search) const {
   // The places of an indexed list count as one record.
-  if ((node.flags & Node::kOneRule) == 0) return FirstOf(node.rules + node.whole, node.rest, search);
+  if ((node.flags & Node::kOneRule) == 0)
+    return FirstOf(node.rules + node.whole, node.rest, search);
   return node.rest != 0 && MethodHolds(node.methods, search) ? node.rules : kNone;
 }
 
@@ -185,7 +186,8 @@ void MatcherImpl::Walk(uint64_t key, size_t depth, Search& search) const {
   // a variable writes only keys that are done with here.
   for (size_t at = deepest + 1; at-- > depth;) {
     const bool may_branch = (host.variables & DepthBit(at)) != 0;
-    const bool may_end = (host.ends & DepthBit(at)) != 0 && static_cast<int>(at) > search.best_depth;
+    const bool may_end =
+        (host.ends & DepthBit(at)) != 0 && static_cast<int>(at) > search.best_depth;
     if (may_branch || may_end) AtNode(search.keys[at], at, search);
   }
 }
@@ -242,9 +244,9 @@ uint32_t MatcherImpl::Match(const RequestView& request) const {
 
 size_t MatcherImpl::memory_bytes() const {
   const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
-  size_t total = sizeof(*this) + bytes(tables_.hosts) + tables_.nodes.memory_bytes() + bytes(tables_.rules) +
-                 bytes(tables_.regexes) + bytes(tables_.conditions) + bytes(tables_.indexed_lists) +
-                 bytes(tables_.owners) + tables_.text.capacity();
+  size_t total = sizeof(*this) + bytes(tables_.hosts) + tables_.nodes.memory_bytes() +
+                 bytes(tables_.rules) + bytes(tables_.regexes) + bytes(tables_.conditions) +
+                 bytes(tables_.indexed_lists) + bytes(tables_.owners) + tables_.text.capacity();
   for (const IndexedList& list : tables_.indexed_lists) {
     total += bytes(list.rules) + bytes(list.by_value) + bytes(list.others) + list.header.capacity();
   }

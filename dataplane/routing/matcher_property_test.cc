@@ -27,8 +27,8 @@ class Generator {
 
   std::string Segment() {
     // The last one makes patterns too long to stand in their nodes.
-    static const std::array<const char*, 6> segments = {"a",   "b", "users", "developer",
-                                                        "dev", "twenty-eight-bytes-in-a-name"};
+    static const std::array<const char*, 6> segments = {
+        "a", "b", "users", "developer", "dev", "twenty-eight-bytes-in-a-name"};
     return OneIn(12) ? "" : segments[Below(segments.size())];
   }
 

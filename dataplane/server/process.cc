@@ -77,8 +77,8 @@ class RunningProcess final : public Process, private AdminHooks {
                  .io_engine = settings_.io_engine,
                  .listener_addresses = settings_.listener_addresses},
                 clock_, status_, ids_, *access_log_,
-                filters::MakePolicyBuilders(
-                    {.rate_limit_keys = settings_.rate_limit_cells}, &policy_counters_)) {}
+                filters::MakePolicyBuilders({.rate_limit_keys = settings_.rate_limit_cells},
+                                            &policy_counters_)) {}
 
   ~RunningProcess() override {
     if (client_ != nullptr) client_->Shutdown();
@@ -92,8 +92,8 @@ class RunningProcess final : public Process, private AdminHooks {
     }
     server_.OnListenersChanged([this](const auto& addresses) { WriteAddresses(addresses); });
     if (absl::Status status = server_.Start(); !status.ok()) return status;
-    // The workers run. All that comes now starts from this thread and gives way to them: the admin endpoint, the discovery
-    // client, and the threads that gRPC makes for it.
+    // The workers run. All that comes now starts from this thread and gives way to them: the admin
+    // endpoint, the discovery client, and the threads that gRPC makes for it.
     base::BecomeBackgroundThread("");
     if (absl::Status status = StartAdmin(); !status.ok()) return status;
     LogEngineChoice(server_.engine_choice());
@@ -152,7 +152,8 @@ class RunningProcess final : public Process, private AdminHooks {
                                                              status_, clock_, std::move(options));
     auto engines =
         std::make_shared<EngineCollector>(server_.engine_choice(), server_.engine_stats());
-    auto admin = AdminServer::Start(settings_.admin_address, *this, {collector_, std::move(engines)});
+    auto admin =
+        AdminServer::Start(settings_.admin_address, *this, {collector_, std::move(engines)});
     if (!admin.ok()) return admin.status();
     admin_ = *std::move(admin);
     return absl::OkStatus();

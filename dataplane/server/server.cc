@@ -17,7 +17,8 @@ using base::Severity;
 constexpr std::chrono::milliseconds kDrainStep(5);
 // How long workers have to say what they hold.
 constexpr std::chrono::milliseconds kObjectsTimeout(250);
-// How often is looked whether the last exchange of an old revision has ended; only while there are old ones.
+// How often is looked whether the last exchange of an old revision has ended; only while there are
+// old ones.
 constexpr std::chrono::milliseconds kRetiredStep(100);
 
 uint64_t CountUpstreams(const api::ResourceSet& resources) {
@@ -58,9 +59,8 @@ absl::Status Server::Start() {
   auto engines = event::CreateEngines(options_.io_engine, options_.workers);
   if (!engines.ok()) {
     const std::string engine_name(event::EngineKindName(options_.io_engine));
-    return absl::Status(engines.status().code(),
-                        absl::StrCat("--io-engine=", engine_name, ": ",
-                                     engines.status().message()));
+    return absl::Status(engines.status().code(), absl::StrCat("--io-engine=", engine_name, ": ",
+                                                              engines.status().message()));
   }
   engine_choice_.name = event::EngineKindName(engines->kind);
   if (engines->refusal.has_value()) {
@@ -68,16 +68,16 @@ absl::Status Server::Start() {
     engine_choice_.fallback_message = engines->refusal->message;
   }
   for (uint32_t i = 0; i < options_.workers; ++i) {
-    workers_.push_back(
-        std::make_unique<Worker>(WorkerOptions{.index = i,
-                                               .workers = options_.workers,
-                                               .subset_seed = upstream::RingKey(options_.node_id, 0),
-                                               .max_connections = options_.max_connections,
-                                               .clock = clock_,
-                                               .limits = limits_,
-                                               .access_log = access_log_,
-                                               .policy_states = builder_.MakeWorkerStates()},
-                                 std::move(engines->engines[i])));
+    workers_.push_back(std::make_unique<Worker>(
+        WorkerOptions{.index = i,
+                      .workers = options_.workers,
+                      .subset_seed = upstream::RingKey(options_.node_id, 0),
+                      .max_connections = options_.max_connections,
+                      .clock = clock_,
+                      .limits = limits_,
+                      .access_log = access_log_,
+                      .policy_states = builder_.MakeWorkerStates()},
+        std::move(engines->engines[i])));
   }
   for (auto& worker : workers_) worker->Start();
   configuration_ = std::thread([this] { RunConfiguration(); });
@@ -173,7 +173,8 @@ void Server::RunConfiguration() {
   }
 }
 
-// Nobody takes a new reference to what is not live any more, so whose count says that it is the last one stays that.
+// Nobody takes a new reference to what is not live any more, so whose count says that it is the
+// last one stays that.
 void Server::FreeRetired() {
   std::erase_if(retired_, [](const std::shared_ptr<const Revision>& revision) {
     return revision.use_count() == 1 && revision->snapshot.use_count() == 1;

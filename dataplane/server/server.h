@@ -121,8 +121,8 @@ class Server final : public discovery_client::RevisionSink {
   std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)>
       on_listeners_changed_;
   std::shared_ptr<const Revision> installed_;
-  // Those before it that exchanges may still hold. The last reference is kept here, so that it is this thread that frees
-  // a revision, which takes long, and never a worker.
+  // Those before it that exchanges may still hold. The last reference is kept here, so that it is
+  // this thread that frees a revision, which takes long, and never a worker.
   std::vector<std::shared_ptr<const Revision>> retired_;
 
   EngineChoice engine_choice_;

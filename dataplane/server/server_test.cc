@@ -405,7 +405,8 @@ TEST_F(ServerTest, ADrainWaitsForOpenExchanges) {
 }
 
 bool GoesSoon(const std::weak_ptr<const snapshot::Snapshot>& snapshot) {
-  for (int waited = 0; !snapshot.expired() && waited < kTimeoutMillis; waited += 10) ::poll(nullptr, 0, 10);
+  for (int waited = 0; !snapshot.expired() && waited < kTimeoutMillis; waited += 10)
+    ::poll(nullptr, 0, 10);
   return snapshot.expired();
 }
 

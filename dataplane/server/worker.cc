@@ -68,13 +68,14 @@ void Worker::Join() {
 observe::WorkerObjects Worker::Objects() {
   const base::BufferPool& downstream = loop_.downstream_buffers();
   const base::BufferPool& upstream = loop_.upstream_buffers();
-  return {.downstream_buffers = downstream.live(),
-          .upstream_buffers = upstream.live(),
-          .buffer_bytes = downstream.live_bytes() + upstream.live_bytes(),
-          .idle_buffer_bytes = downstream.idle_bytes() + upstream.idle_bytes(),
-          .lent_buffer_bytes = loop_.engine().stats().lent_buffer_bytes.load(std::memory_order_relaxed),
-          .frames = static_cast<uint64_t>(event::LiveFrames()),
-          .timers = loop_.timers().armed()};
+  return {
+      .downstream_buffers = downstream.live(),
+      .upstream_buffers = upstream.live(),
+      .buffer_bytes = downstream.live_bytes() + upstream.live_bytes(),
+      .idle_buffer_bytes = downstream.idle_bytes() + upstream.idle_bytes(),
+      .lent_buffer_bytes = loop_.engine().stats().lent_buffer_bytes.load(std::memory_order_relaxed),
+      .frames = static_cast<uint64_t>(event::LiveFrames()),
+      .timers = loop_.timers().armed()};
 }
 
 void Worker::LogLeftOver() {
@@ -83,9 +84,9 @@ void Worker::LogLeftOver() {
   // Nothing is open any more: what is still held now is held for ever.
   const observe::WorkerObjects left = Objects();
   base::Log(base::Severity::kInfo, "server",
-            absl::StrCat("worker ", index_, " ended, left over: ",
-                         left.downstream_buffers + left.upstream_buffers, " buffers, ", left.frames,
-                         " coroutine frames, ", left.timers, " timers"));
+            absl::StrCat("worker ", index_,
+                         " ended, left over: ", left.downstream_buffers + left.upstream_buffers,
+                         " buffers, ", left.frames, " coroutine frames, ", left.timers, " timers"));
 }
 
 void Worker::CountObjects(std::function<void(const observe::WorkerObjects&)> done) {

@@ -86,7 +86,8 @@ class Compilation {
   bool same_matches_ = false;
   // What routes that say the same share, so that it stays in the caches.
   std::map<PolicyTable, std::shared_ptr<const PolicyTable>> policy_tables_;
-  std::map<std::tuple<int, std::string, std::string>, std::shared_ptr<const RespondEntry>> responds_;
+  std::map<std::tuple<int, std::string, std::string>, std::shared_ptr<const RespondEntry>>
+      responds_;
   // By route: place of the one of the same name in the previous snapshot, or -1.
   std::vector<int64_t> previous_place_;
 };

@@ -107,7 +107,8 @@ bool Compilation::Reusable(const RouteDetails& before, const api::StoredResource
 }
 
 std::shared_ptr<const PolicyTable> Compilation::SharedPolicies(PolicyTable policies) {
-  if (std::none_of(policies.begin(), policies.end(), [](const auto& policy) { return policy != nullptr; })) {
+  if (std::none_of(policies.begin(), policies.end(),
+                   [](const auto& policy) { return policy != nullptr; })) {
     return nullptr;
   }
   std::shared_ptr<const PolicyTable>& shared = policy_tables_[policies];
@@ -132,9 +133,10 @@ RouteEntry Compilation::CompileRoute(const api::StoredResourcePtr& stored, const
     const v1::WeightedUpstream& target = spec.upstreams(i);
     const auto upstream = built.upstreams.find(target.name());
     if (upstream == built.upstreams.end()) {
-      Violate("Route", details->name,
-              absl::InvalidArgumentError(absl::StrCat("spec.upstreams[", i, "].name: \"", target.name(),
-                                                      "\" is no Upstream of this revision")));
+      Violate(
+          "Route", details->name,
+          absl::InvalidArgumentError(absl::StrCat("spec.upstreams[", i, "].name: \"", target.name(),
+                                                  "\" is no Upstream of this revision")));
       return {};
     }
     weight += target.weight() == 0 ? 1 : target.weight();
@@ -157,20 +159,22 @@ RouteEntry Compilation::CompileRoute(const api::StoredResourcePtr& stored, const
 
 bool Compilation::CompileRoutes(Snapshot& snapshot, Built& built) {
   static const std::vector<RouteEntry> kNoRoutes;
-  const std::vector<RouteEntry>& before = previous_ == nullptr ? kNoRoutes : previous_->snapshot->routes;
+  const std::vector<RouteEntry>& before =
+      previous_ == nullptr ? kNoRoutes : previous_->snapshot->routes;
   snapshot.routes.reserve(before.size() + 1);
   previous_place_.reserve(before.size() + 1);
   size_t at = 0;  // Both are in the order of names.
-  ForEachOf(snapshot.resources, "Route", [&](const std::string& name, const api::StoredResourcePtr& stored) {
-    while (at < before.size() && before[at].name() < name) ++at;
-    const bool known = at < before.size() && before[at].name() == name;
-    previous_place_.push_back(known ? static_cast<int64_t>(at) : -1);
-    if (known && Reusable(*before[at].details, *stored)) {
-      snapshot.routes.push_back(before[at]);
-    } else if (RouteEntry entry = CompileRoute(stored, built); entry.details != nullptr) {
-      snapshot.routes.push_back(std::move(entry));
-    }
-  });
+  ForEachOf(snapshot.resources, "Route",
+            [&](const std::string& name, const api::StoredResourcePtr& stored) {
+              while (at < before.size() && before[at].name() < name) ++at;
+              const bool known = at < before.size() && before[at].name() == name;
+              previous_place_.push_back(known ? static_cast<int64_t>(at) : -1);
+              if (known && Reusable(*before[at].details, *stored)) {
+                snapshot.routes.push_back(before[at]);
+              } else if (RouteEntry entry = CompileRoute(stored, built); entry.details != nullptr) {
+                snapshot.routes.push_back(std::move(entry));
+              }
+            });
   return violations_.empty();
 }
 
@@ -185,7 +189,8 @@ bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
     if (previous_place_[i] >= 0) {
       const auto place = static_cast<size_t>(previous_place_[i]);
       const RouteEntry& before = previous_->snapshot->routes[place];
-      if (before.details == route.details || Serialized(match_of(before)) == Serialized(match_of(route))) {
+      if (before.details == route.details ||
+          Serialized(match_of(before)) == Serialized(match_of(route))) {
         built.matches.push_back(previous_->matches[place]);
         continue;
       }
@@ -193,7 +198,8 @@ bool Compilation::CompileMatches(const Snapshot& snapshot, Built& built) {
     same_matches_ = false;
     absl::StatusOr<routing::CompiledMatchPtr> compiled = routing::Matcher::Compile(match_of(route));
     if (!compiled.ok()) {
-      Violate("Route", route.name(), absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
+      Violate("Route", route.name(),
+              absl::InvalidArgumentError(absl::StrCat("spec.", compiled.status().message())));
       continue;
     }
     built.matches.push_back({*std::move(compiled), !match_of(route).listeners().empty()});
@@ -226,7 +232,8 @@ bool Compilation::CompileMatchers(Snapshot& snapshot, Built& built) {
   } else {
     for (size_t i = 0; i < snapshot.routes.size(); ++i) {
       if (!built.matches[i].names_listeners) continue;
-      const auto& names = snapshot.routes[i].details->resource->resource.route().match().listeners();
+      const auto& names =
+          snapshot.routes[i].details->resource->resource.route().match().listeners();
       built.named.insert(names.begin(), names.end());
     }
   }

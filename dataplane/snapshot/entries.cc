@@ -114,7 +114,8 @@ RouteEntry MakeRoute(std::shared_ptr<const RouteDetails> details, observe::Metri
   entry.timeout_nanos = NanosOr(spec.has_timeout(), spec.timeout(), absl::Seconds(15));
   entry.max_body_bytes = spec.max_body_bytes();
   entry.metric_id = ids.Route(details->name);
-  entry.attempts = static_cast<uint16_t>(std::min<uint32_t>(Or(spec.retry().attempts(), 2), UINT16_MAX));
+  entry.attempts =
+      static_cast<uint16_t>(std::min<uint32_t>(Or(spec.retry().attempts(), 2), UINT16_MAX));
   entry.has_respond = details->respond != nullptr;
   entry.has_rewrite = details->has_rewrite_prefix || !details->rewrite_host.empty();
   entry.details = std::move(details);
@@ -125,8 +126,8 @@ RespondEntry MakeRespond(const v1::Route& spec) {
   RespondEntry entry;
   entry.status = static_cast<int>(spec.respond().status());
   entry.body = spec.respond().body();
-  entry.content_type =
-      spec.respond().content_type().empty() ? "text/plain; charset=utf-8" : spec.respond().content_type();
+  entry.content_type = spec.respond().content_type().empty() ? "text/plain; charset=utf-8"
+                                                             : spec.respond().content_type();
   return entry;
 }
 

@@ -133,7 +133,8 @@ class Snapshot {
 
   // Filled by the builder.
   std::vector<RouteEntry> routes;  // In the order of names.
-  std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>> matchers;  // By listener name, in the order of `listeners`.
+  std::vector<std::pair<std::string, std::shared_ptr<const routing::Matcher>>>
+      matchers;  // By listener name, in the order of `listeners`.
 };
 
 // Compiles revisions. Owned by one thread. All or nothing: on error the previous

@@ -117,7 +117,8 @@ TEST(SnapshotSharingTest, OneChangeAmongManyTouchesOneEntry) {
   auto second = builder.Build(2, set, violations);
   ASSERT_TRUE(second.ok()) << second.status();
   size_t shared = 0;
-  for (size_t i = 0; i < (*first)->routes.size(); ++i) shared += (*first)->routes[i].details == (*second)->routes[i].details;
+  for (size_t i = 0; i < (*first)->routes.size(); ++i)
+    shared += (*first)->routes[i].details == (*second)->routes[i].details;
   EXPECT_EQ(shared, static_cast<size_t>(kRoutes - 1));
   EXPECT_EQ((*first)->matchers[0].second, (*second)->matchers[0].second);
 }

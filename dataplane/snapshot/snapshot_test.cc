@@ -242,7 +242,8 @@ spec: {match: {path: {prefix: /users}}, upstreams: [{name: users}], timeout: 4s}
   EXPECT_EQ(counts_.asked, 0) << "no policy is made of a route that did not change";
   EXPECT_EQ(Details(*first, "orders"), Details(*second, "orders"));
   EXPECT_NE(Details(*first, "users"), Details(*second, "users"));
-  EXPECT_EQ(Route(*first, "users")->details->targets[0].upstream, Route(*second, "users")->details->targets[0].upstream);
+  EXPECT_EQ(Route(*first, "users")->details->targets[0].upstream,
+            Route(*second, "users")->details->targets[0].upstream);
   EXPECT_EQ(first->listeners[0], second->listeners[0]);
   EXPECT_EQ(first->access_logs[0], second->access_logs[0]);
   EXPECT_EQ(first->matchers[0].second, second->matchers[0].second);
@@ -266,7 +267,8 @@ spec: {endpoints: [{address: "127.0.0.1:9009"}]}
   EXPECT_EQ(Details(*first, "orders"), Details(*second, "orders"));
   ASSERT_NE(Details(*first, "users"), Details(*second, "users"));
   EXPECT_EQ(Route(*second, "users")->details->targets[0].upstream->endpoints[0].address.port, 9009);
-  EXPECT_EQ(Route(*second, "users")->details->targets[1].upstream, Route(*first, "users")->details->targets[1].upstream);
+  EXPECT_EQ(Route(*second, "users")->details->targets[1].upstream,
+            Route(*first, "users")->details->targets[1].upstream);
   EXPECT_EQ(first->matchers[0].second, second->matchers[0].second);
 }
 

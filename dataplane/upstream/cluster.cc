@@ -79,10 +79,11 @@ void Cluster::SetSubset() {
   for (auto& host : hosts_) {
     if (host->listed) listed.push_back(host.get());
   }
-  subset_.Reset(std::move(listed), {.worker = context_.worker,
-                                    .workers = context_.workers,
-                                    // The other half is for requests that come together.
-                                    .max_pairs = std::max<uint32_t>(1, entry_->max_connections / 2)});
+  subset_.Reset(std::move(listed),
+                {.worker = context_.worker,
+                 .workers = context_.workers,
+                 // The other half is for requests that come together.
+                 .max_pairs = std::max<uint32_t>(1, entry_->max_connections / 2)});
 }
 
 void Cluster::MakeBalancer() {

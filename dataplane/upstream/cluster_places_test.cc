@@ -1,10 +1,9 @@
 // Two workers' clusters of one upstream, which share its places for connections.
-#include "dataplane/upstream/cluster.h"
-
 #include <gtest/gtest.h>
 
 #include <memory>
 
+#include "dataplane/upstream/cluster.h"
 #include "dataplane/upstream/cluster_fixture.h"
 
 namespace portico::upstream {
@@ -127,7 +126,8 @@ TEST_F(ClusterPlacesTest, AWorkerWithVeryFewSeeksMore) {
     StartOther(*all.emplace_back(std::make_unique<Request>()));
     fds.push_back(server.Accept());
   }
-  for (int i = 0; i < 16; ++i) Serve(server, fds[static_cast<size_t>(i)], *all[static_cast<size_t>(i)]);
+  for (int i = 0; i < 16; ++i)
+    Serve(server, fds[static_cast<size_t>(i)], *all[static_cast<size_t>(i)]);
   Request mine[3];
   for (Request& request : mine) Start(request);
   const int one = server.Accept(), two = server.Accept();

@@ -102,7 +102,8 @@ TEST_F(ClusterSubsetTest, AnEndpointThatGoesLeavesTheOthersInPlace) {
   const std::set<std::string> after = Distinct(Used(*cluster_, 20));
   EXPECT_EQ(after.count(servers_.back()->address().ToString()), 0u);
   std::vector<std::string> stayed;
-  std::set_intersection(before.begin(), before.end(), after.begin(), after.end(), std::back_inserter(stayed));
+  std::set_intersection(before.begin(), before.end(), after.begin(), after.end(),
+                        std::back_inserter(stayed));
   EXPECT_GE(stayed.size(), 8u);
 }
 

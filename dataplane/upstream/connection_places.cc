@@ -55,7 +55,8 @@ void ConnectionPlaces::Publish() {
   sought_.store(seekers_.size() > claimed_ ? static_cast<int64_t>(seekers_.size() - claimed_) : 0);
 }
 
-std::shared_ptr<ConnectionPlaces::Seat> ConnectionPlaces::Join(event::Loop& loop, PlaceMember& member) {
+std::shared_ptr<ConnectionPlaces::Seat> ConnectionPlaces::Join(event::Loop& loop,
+                                                               PlaceMember& member) {
   auto seat = std::make_shared<Seat>(loop, member);
   const std::lock_guard lock(mutex_);
   members_.push_back(seat);

@@ -18,7 +18,9 @@ namespace {
 class Member : public PlaceMember {
  public:
   Member(ConnectionPlaces& places, const base::Clock& clock)
-      : places_(places), loop_(*event::CreateEpollEngine(), clock), seat_(places.Join(loop_, *this)) {}
+      : places_(places),
+        loop_(*event::CreateEpollEngine(), clock),
+        seat_(places.Join(loop_, *this)) {}
   ~Member() override { places_.Leave(seat_); }
   void OnPlaceSought() override { ++sought; }
   void OnPlaceGranted() override { ++granted; }
@@ -106,7 +108,8 @@ TEST(ConnectionPlaces, AsManyAreClaimedAsAreSought) {
 // Takes and returns places as fast as it can until it had `left` of them.
 class Runner final : public Member {
  public:
-  Runner(ConnectionPlaces& places, const base::Clock& clock, int64_t max, int left, std::atomic<int64_t>& held)
+  Runner(ConnectionPlaces& places, const base::Clock& clock, int64_t max, int left,
+         std::atomic<int64_t>& held)
       : Member(places, clock), max_(max), left_(left), held_(held) {}
   void Run() {
     loop_.Post([this] { Step(); });
@@ -168,7 +171,8 @@ TEST(ConnectionPlaces, NoneIsLostBetweenThreads) {
     ConnectionPlaces& places = *shared;
     std::atomic<int64_t> held{0};
     std::vector<std::unique_ptr<Runner>> runners;
-    for (int i = 0; i < 4; ++i) runners.push_back(std::make_unique<Runner>(places, clock, max, 500, held));
+    for (int i = 0; i < 4; ++i)
+      runners.push_back(std::make_unique<Runner>(places, clock, max, 500, held));
     std::vector<std::thread> threads;
     for (auto& runner : runners) threads.emplace_back([&runner] { runner->Run(); });
     for (std::thread& thread : threads) thread.join();

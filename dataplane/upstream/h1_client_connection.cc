@@ -15,7 +15,8 @@ void H1ClientConnection::OnReceive(event::Operation& op) {
   if (result > 0) {
     if (self.exchange_.has_value()) self.exchange_->received += static_cast<uint64_t>(result);
     const base::Buffer& buffer = self.receive_.buffer;
-    self.received_all_it_could_ = self.receive_.pipe != nullptr || buffer.size() == buffer.capacity();
+    self.received_all_it_could_ =
+        self.receive_.pipe != nullptr || buffer.size() == buffer.capacity();
     if (self.receive_.pipe == nullptr) self.input_.Fill(std::move(self.receive_.buffer));
   } else {
     self.receive_ended_ = true;

@@ -26,7 +26,8 @@ namespace portico::upstream {
 
 // What is of one exchange; gone when it ends.
 struct H1ClientExchange {
-  H1ClientExchange(net::ByteStream& stream, event::CancelScope& s, base::Arena& a) : scope(s), arena(a), send(stream, s) {}
+  H1ClientExchange(net::ByteStream& stream, event::CancelScope& s, base::Arena& a)
+      : scope(s), arena(a), send(stream, s) {}
   event::CancelScope& scope;
   base::Arena& arena;
   http::Method method = http::Method::kGet;
@@ -63,8 +64,8 @@ struct H1ClientExchange {
 
 class H1ClientConnection final : public ClientConnection, private http::ClientStream {
  public:
-  H1ClientConnection(event::Loop& loop, std::unique_ptr<net::ByteStream> stream, const H1ClientOptions& options,
-                     ClientConnectionOwner& owner)
+  H1ClientConnection(event::Loop& loop, std::unique_ptr<net::ByteStream> stream,
+                     const H1ClientOptions& options, ClientConnectionOwner& owner)
       : loop_(loop),
         options_(options),
         owner_(owner),
@@ -100,7 +101,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   // Waits until something was received, the peer ended, or the scope is requested.
   class Received final : private event::Cancellable {
    public:
-    Received(H1ClientConnection& connection, event::CancelScope& scope) : connection_(connection), scope_(scope) {}
+    Received(H1ClientConnection& connection, event::CancelScope& scope)
+        : connection_(connection), scope_(scope) {}
     bool await_ready() const { return !connection_.receive_.pending() || scope_.requested(); }
     void await_suspend(std::coroutine_handle<> waiter) {
       scope_.Link(*this);
@@ -126,11 +128,14 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
       const int64_t idle = connection_.options_.idle_timeout;
       if (idle > 0) {
         connection_.send_idle_.SetIdle(connection_.exchange_->scope, idle,
-                                       "the upstream took no byte within the idle timeout", *connection_.stream_);
+                                       "the upstream took no byte within the idle timeout",
+                                       *connection_.stream_);
       }
       return connection_.exchange_->send.await_ready();
     }
-    void Suspend(std::coroutine_handle<> waiter) override { connection_.exchange_->send.await_suspend(waiter); }
+    void Suspend(std::coroutine_handle<> waiter) override {
+      connection_.exchange_->send.await_suspend(waiter);
+    }
     absl::Status Take() override { return connection_.EndSend(); }
 
    private:
@@ -138,7 +143,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   };
 
   // A response head on its way: OnReceive() parses it and resumes when it is complete.
-  class ReadingHead final : public event::TaskSource<absl::StatusOr<http::ResponseHead*>>, private event::Cancellable {
+  class ReadingHead final : public event::TaskSource<absl::StatusOr<http::ResponseHead*>>,
+                            private event::Cancellable {
    public:
     explicit ReadingHead(H1ClientConnection& connection) : connection_(connection) {}
     bool waiting() const { return waiting_; }
@@ -168,7 +174,9 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
     explicit ReadingPiece(H1ClientConnection& connection) : connection_(connection) {}
     bool Begin() override { return true; }
     void Suspend(std::coroutine_handle<>) override {}
-    absl::StatusOr<http::BodyChunk> Take() override { return std::move(connection_.exchange_->piece); }
+    absl::StatusOr<http::BodyChunk> Take() override {
+      return std::move(connection_.exchange_->piece);
+    }
 
    private:
     H1ClientConnection& connection_;
@@ -186,7 +194,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   }
   void UsePipes() override {
     const http::BodyKind kind = exchange_->decoder.kind();
-    exchange_->pipes = stream_->pipes() != nullptr && (kind == http::BodyKind::kLength || kind == http::BodyKind::kUntilClose);
+    exchange_->pipes = stream_->pipes() != nullptr &&
+                       (kind == http::BodyKind::kLength || kind == http::BodyKind::kUntilClose);
   }
   bool unprocessed() const override {
     return streams_opened_ > 1 && !exchange_->response_seen && input_.empty() &&
@@ -205,7 +214,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   event::Task<absl::StatusOr<http::BodyChunk>> ReadBodyLater();
   // The exchange ends with `deadline` unless something happens before.
   void LimitIdle(event::MovingDeadline& deadline, const char* what) {
-    if (options_.idle_timeout > 0) deadline.Set(exchange_->scope, loop_.now() + options_.idle_timeout, what);
+    if (options_.idle_timeout > 0)
+      deadline.Set(exchange_->scope, loop_.now() + options_.idle_timeout, what);
   }
   bool AddBody(const http::BodyChunk& chunk);
   event::Task<absl::Status> Flush(http::BodyChunk body, bool last);
@@ -221,7 +231,8 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   // Nothing came after the response, which would be taken for the next one. More may wait
   // in the kernel, if the body was asked for to the byte.
   bool Quiet() const {
-    return input_.empty() && (!received_all_it_could_ || receive_.pending() || !stream_->HasUnread());
+    return input_.empty() &&
+           (!received_all_it_could_ || receive_.pending() || !stream_->HasUnread());
   }
 
   // Constant after construction.

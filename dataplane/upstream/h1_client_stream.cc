@@ -33,7 +33,8 @@ void H1ClientConnection::StartBodyReceive() {
 event::Task<absl::Status> H1ClientConnection::ReceiveBody() {
   if (exchange_->scope.requested()) co_return exchange_->scope.reason();
   if (receive_ended_) co_return absl::OkStatus();
-  event::Deadline idle(loop_, exchange_->scope, "no byte from the upstream within the idle timeout");
+  event::Deadline idle(loop_, exchange_->scope,
+                       "no byte from the upstream within the idle timeout");
   if (options_.idle_timeout > 0) idle.Extend(loop_.now() + options_.idle_timeout);
   if (!receive_.pending()) StartBodyReceive();
   const uint64_t before = exchange_->received;
@@ -93,7 +94,8 @@ absl::Status H1ClientConnection::EndSend() {
   return status;
 }
 
-event::Task<absl::Status> H1ClientConnection::SendHead(const http::RequestHead& head, http::BodyChunk first) {
+event::Task<absl::Status> H1ClientConnection::SendHead(const http::RequestHead& head,
+                                                       http::BodyChunk first) {
   H1ClientExchange& e = *exchange_;
   e.method = head.method;
   e.framing = head.body;
@@ -116,7 +118,8 @@ event::Task<absl::Status> H1ClientConnection::SendBody(http::BodyChunk chunk) {
   if (e.send_failed) return event::Ended(absl::UnavailableError("the request could not be sent"));
   if (e.request_complete) {
     if (chunk.size() == 0) return event::Ended(absl::OkStatus());
-    return event::Ended(absl::InvalidArgumentError("the request body is longer than its head says"));
+    return event::Ended(
+        absl::InvalidArgumentError("the request body is longer than its head says"));
   }
   if (!AddBody(chunk)) {
     return event::Ended(
@@ -153,11 +156,14 @@ bool H1ClientConnection::AdvanceHead(bool woken) {
   if (woken && e.scope.requested()) return HeadFailed(e.scope.reason());
   while (true) {
     e.response_seen = e.response_seen || !input_.empty();
-    const http::H1ParseResult result = e.parser.ParseHead(input_.unread(), options_.head, e.method, *e.partial_head);
+    const http::H1ParseResult result =
+        e.parser.ParseHead(input_.unread(), options_.head, e.method, *e.partial_head);
     if (result.state == http::H1ParseResult::State::kError) {
       const absl::string_view reason(result.reason.data(), result.reason.size());
-      const bool too_large = result.reason == "headers_too_large" || result.reason == "too_many_headers";
-      return HeadFailed(too_large ? absl::ResourceExhaustedError(reason) : absl::InvalidArgumentError(reason));
+      const bool too_large =
+          result.reason == "headers_too_large" || result.reason == "too_many_headers";
+      return HeadFailed(too_large ? absl::ResourceExhaustedError(reason)
+                                  : absl::InvalidArgumentError(reason));
     }
     if (result.state == http::H1ParseResult::State::kNeedMore) break;
     if (e.partial_head->status >= 200) {
@@ -171,7 +177,8 @@ bool H1ClientConnection::AdvanceHead(bool woken) {
     e.parser.Reset();
     *e.partial_head = http::ResponseHead(e.arena);
   }
-  if (receive_ended_) return HeadFailed(Ended("the upstream closed the connection before its response"));
+  if (receive_ended_)
+    return HeadFailed(Ended("the upstream closed the connection before its response"));
   if (e.scope.requested()) return HeadFailed(e.scope.reason());
   LimitIdle(receive_idle_, "no byte from the upstream within the idle timeout");
   if (!receive_.pending()) {
@@ -196,13 +203,15 @@ bool H1ClientConnection::TryPiece(absl::StatusOr<http::BodyChunk>& out) {
   }
   http::H1Input::Piece piece = input_.NextPiece(e.decoder, loop_.upstream_buffers());
   if (!piece.error.empty()) {
-    out = ResponseFailed(absl::InvalidArgumentError(absl::string_view(piece.error.data(), piece.error.size())));
+    out = ResponseFailed(
+        absl::InvalidArgumentError(absl::string_view(piece.error.data(), piece.error.size())));
     return true;
   }
   if (piece.need_more) {
     if (!receive_ended_) return false;
     if (!receive_status_.ok() || !e.decoder.Finish()) {
-      out = ResponseFailed(Ended("the upstream closed the connection before the end of its response"));
+      out = ResponseFailed(
+          Ended("the upstream closed the connection before the end of its response"));
       return true;
     }
     piece.chunk.end = true;

@@ -36,7 +36,8 @@ void Subset::Reset(std::vector<Host*> hosts, const SubsetOptions& options) {
   coverage_ = options_.workers;
   if (options_.workers <= 1 || ring_.size() <= 1) return;
   std::sort(ring_.begin(), ring_.end(), [](const Host* a, const Host* b) {
-    return a->ring_key != b->ring_key ? a->ring_key < b->ring_key : a->address_text < b->address_text;
+    return a->ring_key != b->ring_key ? a->ring_key < b->ring_key
+                                      : a->address_text < b->address_text;
   });
   sums_.assign(1, 0);
   sums_.reserve(ring_.size() + 1);
@@ -87,12 +88,14 @@ size_t Subset::Smallest(uint32_t coverage) const {
 }
 
 uint64_t Subset::PartOf(const Arc& arc, size_t index) const {
-  const uint64_t from = sums_[index], to = sums_[index + 1], end = arc.begin + arc.length, all = sums_.back();
+  const uint64_t from = sums_[index], to = sums_[index + 1], end = arc.begin + arc.length,
+                 all = sums_.back();
   return Overlap(arc.begin, end, from, to) + Overlap(arc.begin, end, from + all, to + all);
 }
 
 void Subset::SetWeight(Host& host, uint64_t part) const {
-  host.weight = equal_ ? host.listed_weight : static_cast<uint32_t>(std::max<uint64_t>(1, part / scale_));
+  host.weight =
+      equal_ ? host.listed_weight : static_cast<uint32_t>(std::max<uint64_t>(1, part / scale_));
 }
 
 std::vector<Host*> Subset::Choose(base::MonotonicNanos now) {

@@ -40,7 +40,8 @@ class Endpoints {
     std::vector<Host*> hosts;
     for (const auto& [number, weight] : weights_) {
       auto& host = made->hosts.emplace_back(std::make_unique<Host>());
-      host->address_text = "10.0." + std::to_string(number / 250) + "." + std::to_string(number % 250) + ":80";
+      host->address_text =
+          "10.0." + std::to_string(number / 250) + "." + std::to_string(number % 250) + ":80";
       host->ring_key = RingKey(host->address_text, seed_);
       host->listed_weight = weight;
       hosts.push_back(host.get());
@@ -67,26 +68,17 @@ struct Case {
 
 TEST(Subset, EveryEndpointHasAsManyWorkersAndEveryWorkerAsManyEndpoints) {
   const Case cases[] = {
-      {1, 1, 512, 1, 1, 1},
-      {1000, 1, 512, 1, 1000, 1000},
-      {1, 64, 512, 64, 1, 1},
-      {128, 4, 512, 4, 128, 128},     // 512 pairs: all have all.
-      {129, 4, 512, 3, 96, 97},
-      {300, 2, 512, 1, 150, 150},
-      {16, 64, 512, 32, 8, 8},
-      {40, 64, 512, 13, 8, 9},        // A subset has 8.
-      {100, 64, 512, 6, 9, 10},
-      {1000, 64, 512, 1, 15, 16},     // Every endpoint has a worker.
-      {3000, 64, 512, 1, 46, 47},
-      {2000, 1024, 512, 5, 9, 10},
-      {100, 4, 399, 3, 75, 75},
-      {100, 4, 150, 1, 25, 25},
-      {10, 4, 1, 4, 10, 10},
-      {3, 8, 1, 8, 3, 3},
+      {1, 1, 512, 1, 1, 1},       {1000, 1, 512, 1, 1000, 1000}, {1, 64, 512, 64, 1, 1},
+      {128, 4, 512, 4, 128, 128},  // 512 pairs: all have all.
+      {129, 4, 512, 3, 96, 97},   {300, 2, 512, 1, 150, 150},    {16, 64, 512, 32, 8, 8},
+      {40, 64, 512, 13, 8, 9},                                 // A subset has 8.
+      {100, 64, 512, 6, 9, 10},   {1000, 64, 512, 1, 15, 16},  // Every endpoint has a worker.
+      {3000, 64, 512, 1, 46, 47}, {2000, 1024, 512, 5, 9, 10},   {100, 4, 399, 3, 75, 75},
+      {100, 4, 150, 1, 25, 25},   {10, 4, 1, 4, 10, 10},         {3, 8, 1, 8, 3, 3},
   };
   for (const Case& c : cases) {
-    SCOPED_TRACE(std::to_string(c.endpoints) + " endpoints, " + std::to_string(c.workers) + " workers, pairs " +
-                 std::to_string(c.max_pairs));
+    SCOPED_TRACE(std::to_string(c.endpoints) + " endpoints, " + std::to_string(c.workers) +
+                 " workers, pairs " + std::to_string(c.max_pairs));
     const Endpoints endpoints = Endpoints::Equal(c.endpoints);
     std::map<std::string, uint32_t> covered;
     size_t smallest = SIZE_MAX, largest = 0;
@@ -128,7 +120,8 @@ TEST(Subset, AllWorkersTogetherKeepToTheWeights) {
         EXPECT_LT(sum, uint64_t{1} << 32);
         // Every worker has as many requests.
         for (const Host* host : chosen) {
-          shares[host->address_text] += static_cast<double>(host->weight) / static_cast<double>(sum);
+          shares[host->address_text] +=
+              static_cast<double>(host->weight) / static_cast<double>(sum);
         }
         total = 0;
         for (const auto& host : made->hosts) {
@@ -158,7 +151,9 @@ TEST(Subset, AHeavyEndpointLeavesNoWorkerAlone) {
 // Whatever the numbers: nobody is left out, and pairs of a worker and an endpoint stay few.
 TEST(Subset, AnyNumbers) {
   std::mt19937 random(20);
-  const auto below = [&random](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
+  const auto below = [&random](int bound) {
+    return static_cast<int>(random() % static_cast<unsigned>(bound));
+  };
   for (int round = 0; round < 300; ++round) {
     const int count = 1 + below(round % 2 == 0 ? 30 : 700);
     const auto workers = static_cast<uint32_t>(1 + below(48));
@@ -190,7 +185,8 @@ TEST(Subset, TheSameWorkerOfOtherProcessesHasOtherEndpoints) {
   constexpr int kProcesses = 200;
   std::map<std::string, int> covered;
   for (uint64_t process = 0; process < kProcesses; ++process) {
-    for (const std::string& name : Endpoints::Equal(400, RingKey("edge-" + std::to_string(process), 0)).Of(0, 8)->Names()) {
+    for (const std::string& name :
+         Endpoints::Equal(400, RingKey("edge-" + std::to_string(process), 0)).Of(0, 8)->Names()) {
       ++covered[name];
     }
   }
@@ -236,7 +232,9 @@ TEST(Subset, OthersStandInForThoseThatAreEjected) {
   }
   const std::vector<Host*> chosen = worker->Choose(500);
   EXPECT_EQ(chosen.size(), 70u);
-  EXPECT_EQ(std::count_if(chosen.begin(), chosen.end(), [](const Host* host) { return host->Available(500); }), 50);
+  EXPECT_EQ(std::count_if(chosen.begin(), chosen.end(),
+                          [](const Host* host) { return host->Available(500); }),
+            50);
   EXPECT_EQ(worker->subset.stale_at(), 1001);
   // Even when none of its own is left, and never an ejected one.
   for (const auto& host : worker->hosts) {

@@ -20,9 +20,11 @@ using State = H1ParseResult::State;
 constexpr H1Limits kLimits{2048, 20};
 
 std::string Verdict(const H1ParseResult& result, bool keep_alive) {
-  std::string out = std::to_string(static_cast<int>(result.state)) + " " + std::to_string(result.status) + " ";
+  std::string out =
+      std::to_string(static_cast<int>(result.state)) + " " + std::to_string(result.status) + " ";
   out += result.reason;
-  if (result.state == State::kDone) out += " " + std::to_string(result.consumed) + (keep_alive ? " keep" : " close");
+  if (result.state == State::kDone)
+    out += " " + std::to_string(result.consumed) + (keep_alive ? " keep" : " close");
   return out;
 }
 
@@ -36,7 +38,9 @@ std::string Fields(const HeaderList& headers) {
 }
 
 // With lengths, so that no two different heads look the same.
-std::string Part(std::string_view text) { return std::to_string(text.size()) + ":" + std::string(text) + " "; }
+std::string Part(std::string_view text) {
+  return std::to_string(text.size()) + ":" + std::string(text) + " ";
+}
 
 std::string ReadRequest(std::string_view input, bool plain) {
   base::Arena arena;
@@ -50,8 +54,9 @@ std::string ReadRequest(std::string_view input, bool plain) {
     out += Part(part);
   }
   for (const uint64_t number :
-       {static_cast<uint64_t>(head.method), uint64_t{head.has_query}, static_cast<uint64_t>(head.version),
-        static_cast<uint64_t>(head.body), head.content_length, uint64_t{head.expect_continue}}) {
+       {static_cast<uint64_t>(head.method), uint64_t{head.has_query},
+        static_cast<uint64_t>(head.version), static_cast<uint64_t>(head.body), head.content_length,
+        uint64_t{head.expect_continue}}) {
     out += std::to_string(number) + " ";
   }
   out += Fields(head.headers);
@@ -68,8 +73,9 @@ std::string ReadResponse(std::string_view input, Method method, bool plain) {
   std::string out = Verdict(result, parser.keep_alive());
   if (result.state != State::kDone) return out;
   out += Part(head.reason);
-  for (const uint64_t number : {static_cast<uint64_t>(head.status), static_cast<uint64_t>(head.version),
-                                static_cast<uint64_t>(head.body), head.content_length}) {
+  for (const uint64_t number :
+       {static_cast<uint64_t>(head.status), static_cast<uint64_t>(head.version),
+        static_cast<uint64_t>(head.body), head.content_length}) {
     out += std::to_string(number) + " ";
   }
   out += Fields(head.headers);
@@ -89,7 +95,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr Method kMethods[] = {Method::kGet, Method::kHead, Method::kPost, Method::kConnect};
   const unsigned choice = data[0] % 8;
   if (choice < 4) {
-    PORTICO_CHECK(portico::http::ReadRequest(copy, true) == portico::http::ReadRequest(copy, false));
+    PORTICO_CHECK(portico::http::ReadRequest(copy, true) ==
+                  portico::http::ReadRequest(copy, false));
   } else {
     PORTICO_CHECK(portico::http::ReadResponse(copy, kMethods[choice - 4], true) ==
                   portico::http::ReadResponse(copy, kMethods[choice - 4], false));

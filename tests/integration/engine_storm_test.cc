@@ -28,10 +28,10 @@ struct Stream {
   Noted<SendOperation> send;
   Noted<HangUpOperation> watch;
   std::string sending;
-  size_t sent = 0, received = 0;             // By the engine, and checked
-  size_t peer_sent = 0, peer_received = 0;   // By the peer, and checked
-  bool broken = false;                       // A send ended in the middle: no more
-  bool ended = false;                        // The engine has seen the end or an error
+  size_t sent = 0, received = 0;            // By the engine, and checked
+  size_t peer_sent = 0, peer_received = 0;  // By the peer, and checked
+  bool broken = false;                      // A send ended in the middle: no more
+  bool ended = false;                       // The engine has seen the end or an error
 
   char At(size_t index, unsigned direction) const {
     return static_cast<char>((index * 131 + (index >> 8) * 7 + seed * 31 + direction) & 0xff);
@@ -91,7 +91,8 @@ class EngineStormTest : public EngineTest {
     for (int i = 0; i < slices; ++i) {
       const size_t begin = size * static_cast<size_t>(i) / static_cast<size_t>(slices);
       const size_t end = size * static_cast<size_t>(i + 1) / static_cast<size_t>(slices);
-      stream.send.op.slices[stream.send.op.slice_count++] = {stream.sending.data() + begin, end - begin};
+      stream.send.op.slices[stream.send.op.slice_count++] = {stream.sending.data() + begin,
+                                                             end - begin};
     }
     engine().StartSend(stream.send.op);
   }
@@ -245,7 +246,8 @@ TEST_P(EngineStormTest, TwelveThousandCompletionsAtOnce) {
     EXPECT_EQ(stream->receive.result, 10);
     EXPECT_EQ(stream->send.result, 100);
     EXPECT_EQ(stream->watch.result, 0);
-    EXPECT_EQ(stream->receive.completions + stream->send.completions + stream->watch.completions, 3);
+    EXPECT_EQ(stream->receive.completions + stream->send.completions + stream->watch.completions,
+              3);
     TakeReceived(*stream);
     Close(*stream);
   }
@@ -389,7 +391,9 @@ TEST_P(EngineStormTest, WorkFromOtherThreadsBesideTheBytes) {
     });
   }
   auto stream = Open(4);
-  const auto all = [&] { return std::all_of(next, next + kThreads, [](int n) { return n == kEach; }); };
+  const auto all = [&] {
+    return std::all_of(next, next + kThreads, [](int n) { return n == kEach; });
+  };
   // Only the wake-ups end these waits when no byte comes.
   for (int turn = 0; !all() && turn < 1'000'000; ++turn) {
     if (!stream->receive.op.pending()) {
@@ -424,7 +428,8 @@ TEST_P(EngineStormTest, AListenerThatClosesInTheMiddleOfAStorm) {
     Turns(2);
     for (int i = 0; i < 400; ++i) {
       clients.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      ASSERT_EQ(::connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(sockaddr_in)), 0);
+      ASSERT_EQ(
+          ::connect(clients.back(), reinterpret_cast<sockaddr*>(&address), sizeof(sockaddr_in)), 0);
     }
     Turns(3);
     if (!accept.op.pending()) engine().StartAccept(accept.op);

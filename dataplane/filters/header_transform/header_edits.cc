@@ -92,7 +92,8 @@ void HeaderEdits::Apply(const snapshot::PolicyContext& context, http::HeaderList
     headers.Add({.name = edit.name.text, .value = value, .id = edit.name.id});
   }
   for (const HeaderEdit& edit : add) {
-    headers.Add({.name = edit.name.text, .value = edit.value.Evaluate(context), .id = edit.name.id});
+    headers.Add(
+        {.name = edit.name.text, .value = edit.value.Evaluate(context), .id = edit.name.id});
   }
 }
 

@@ -27,7 +27,9 @@ class ValueTemplate {
 };
 
 struct HeaderEdit {
-  HeaderEdit(std::string name, ValueTemplate value) : name(name), value(std::move(value)) { replaced.Add(std::move(name)); }
+  HeaderEdit(std::string name, ValueTemplate value) : name(name), value(std::move(value)) {
+    replaced.Add(std::move(name));
+  }
   FieldName name;
   ValueTemplate value;
   // What goes when the field is set.

@@ -14,7 +14,9 @@ struct Entry {
 };
 
 // The length comes first: most names are told apart without looking at them.
-bool Before(std::string_view a, std::string_view b) { return a.size() != b.size() ? a.size() < b.size() : a < b; }
+bool Before(std::string_view a, std::string_view b) {
+  return a.size() != b.size() ? a.size() < b.size() : a < b;
+}
 
 uint32_t CountOf(std::string_view packed) {
   uint32_t count = 0;
@@ -65,7 +67,9 @@ std::optional<std::string_view> FindClaim(std::string_view packed, std::string_v
     Entry entry;
     std::memcpy(&entry, packed.data() + sizeof(uint32_t) + middle * sizeof(Entry), sizeof(entry));
     const std::string_view name(packed.data() + entry.name_at, entry.name_size);
-    const int order = name.size() == claim.size() ? name.compare(claim) : name.size() < claim.size() ? -1 : 1;
+    const int order = name.size() == claim.size()  ? name.compare(claim)
+                      : name.size() < claim.size() ? -1
+                                                   : 1;
     if (order == 0) return std::string_view(packed.data() + entry.value_at, entry.value_size);
     if (order < 0) {
       low = middle + 1;

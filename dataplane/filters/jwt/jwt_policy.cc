@@ -45,7 +45,8 @@ JwtPolicy::JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers,
                      std::shared_ptr<const ConsumerPlans> plans)
     : providers_(std::move(providers)), plans_(std::move(plans)) {
   for (const std::shared_ptr<const Provider>& provider : providers_) {
-    for (const Provider::ClaimToHeader& entry : provider->claims_to_headers) claim_fields_.Add(entry.header.text);
+    for (const Provider::ClaimToHeader& entry : provider->claims_to_headers)
+      claim_fields_.Add(entry.header.text);
   }
 }
 

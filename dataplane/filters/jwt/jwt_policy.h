@@ -24,7 +24,8 @@ namespace portico::filters {
 // jwt_audience.
 class JwtPolicy final : public snapshot::Policy {
  public:
-  JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers, std::shared_ptr<const ConsumerPlans> plans);
+  JwtPolicy(std::vector<std::shared_ptr<const Provider>> providers,
+            std::shared_ptr<const ConsumerPlans> plans);
 
   std::optional<snapshot::LocalReply> OnRequest(snapshot::PolicyContext& context) const override;
 

@@ -68,8 +68,9 @@ absl::StatusOr<std::shared_ptr<const Provider>> MakeProvider(const api::StoredRe
   provider->forward = spec.forward();
   for (const v1::ClaimToHeader& entry : spec.claims_to_headers()) {
     FieldName header(absl::AsciiStrToLower(entry.header()));
-    const bool repeated = std::any_of(provider->claims_to_headers.begin(), provider->claims_to_headers.end(),
-                                      [&](const auto& before) { return before.header.text == header.text; });
+    const bool repeated =
+        std::any_of(provider->claims_to_headers.begin(), provider->claims_to_headers.end(),
+                    [&](const auto& before) { return before.header.text == header.text; });
     provider->claims_to_headers.push_back({entry.claim(), std::move(header), repeated});
   }
   provider->consumer_claim = spec.consumer_claim().empty() ? "sub" : spec.consumer_claim();

@@ -33,7 +33,8 @@ std::string_view PolicyField(base::Arena& arena, const LimitRate* const* rates, 
   return {text, static_cast<size_t>(next - text)};
 }
 
-std::string_view StateField(base::Arena& arena, const std::vector<std::shared_ptr<const Limit>>& limits,
+std::string_view StateField(base::Arena& arena,
+                            const std::vector<std::shared_ptr<const Limit>>& limits,
                             const GcraDecision* decisions, size_t count) {
   size_t most = 0;
   for (size_t i = 0; i < count; ++i) most += limits[i]->state_start.size() + kMostBytes;
@@ -58,8 +59,10 @@ void ReturnToDecision(GcraDecision& decision, const GcraRate& rate) {
 
 void AddLimitFields(snapshot::PolicyContext& context, const std::vector<std::shared_ptr<const Limit>>& limits,
                     const LimitRate* const* rates, const GcraDecision* decisions, size_t count) {
-  context.response_headers.Set(http::HeaderId::kRateLimitPolicy, PolicyField(context.arena, rates, count));
-  context.response_headers.Set(http::HeaderId::kRateLimit, StateField(context.arena, limits, decisions, count));
+  context.response_headers.Set(http::HeaderId::kRateLimitPolicy,
+                               PolicyField(context.arena, rates, count));
+  context.response_headers.Set(http::HeaderId::kRateLimit,
+                               StateField(context.arena, limits, decisions, count));
 }
 
 }  // namespace portico::filters

@@ -77,7 +77,8 @@ std::map<std::string, std::shared_ptr<Limit>, std::less<>> MakeLimits(const api:
   ForEachOf(resources, "Plan", [&](const std::string& name, const v1::Resource& resource) {
     for (const v1::PlanRate& rate : resource.plan().rate_limits()) {
       const auto limit = limits.find(rate.policy());
-      if (limit != limits.end()) limit->second->plans.emplace_back(name, MakeRate(rate.policy(), rate.rate()));
+      if (limit != limits.end())
+        limit->second->plans.emplace_back(name, MakeRate(rate.policy(), rate.rate()));
     }
   });
   const auto whole = [](const LimitRate& rate) { return rate.gcra.tolerance + rate.gcra.interval; };

@@ -31,7 +31,8 @@ class KeyText {
   void AddAddress(const net::IpAddress& address) {
     // One customer has at least a /64, so all of it is one client.
     text_[size_++] = address.is_v6() ? '6' : '4';
-    Add({reinterpret_cast<const char*>(address.bytes().data()), address.is_v6() ? size_t{8} : size_t{4}});
+    Add({reinterpret_cast<const char*>(address.bytes().data()),
+         address.is_v6() ? size_t{8} : size_t{4}});
   }
   std::string_view view() const { return {text_.data(), size_}; }
 
@@ -43,7 +44,7 @@ class KeyText {
     size_ += bytes.size();
   }
 
-  std::array<char, sizeof(CellKey) + Limit::kMaxParts * (2 + kMostPlain)> text_;
+  std::array<char, sizeof(CellKey) + Limit::kMaxParts*(2 + kMostPlain)> text_;
   size_t size_ = 0;
 };
 
@@ -52,11 +53,14 @@ std::string_view HeaderValue(const snapshot::PolicyContext& context, std::string
   return field == nullptr ? std::string_view() : field->value;
 }
 
-snapshot::LocalReply Refuse(snapshot::PolicyContext& context, const Limit& limit, const GcraDecision& decision) {
-  const std::string_view seconds = Decimal(context.arena, std::max<int64_t>(1, CeilSeconds(decision.retry_after)));
+snapshot::LocalReply Refuse(snapshot::PolicyContext& context, const Limit& limit,
+                            const GcraDecision& decision) {
+  const std::string_view seconds =
+      Decimal(context.arena, std::max<int64_t>(1, CeilSeconds(decision.retry_after)));
   context.response_headers.Set(http::HeaderId::kRetryAfter, seconds);
   return {429, "rate_limited",
-          context.arena.Concat({"the limit of ", limit.name, " is used up; try again in ", seconds, " s"})};
+          context.arena.Concat(
+              {"the limit of ", limit.name, " is used up; try again in ", seconds, " s"})};
 }
 
 }  // namespace
@@ -111,16 +115,19 @@ std::optional<snapshot::LocalReply> RateLimitPolicy::OnRequest(snapshot::PolicyC
   return limits_.size() == 1 ? TakeOne(context) : TakeAll(context);
 }
 
-std::optional<snapshot::LocalReply> RateLimitPolicy::TakeOne(snapshot::PolicyContext& context) const {
+std::optional<snapshot::LocalReply> RateLimitPolicy::TakeOne(
+    snapshot::PolicyContext& context) const {
   const Limit& limit = *limits_[0];
   const LimitRate* const rate = &limit.RateFor(context.identity.plan);
-  const GcraDecision decision = table_->Take(KeyOf(0, context), rate->gcra, limit.ceiling, context.now);
+  const GcraDecision decision =
+      table_->Take(KeyOf(0, context), rate->gcra, limit.ceiling, context.now);
   AddLimitFields(context, limits_, &rate, &decision, 1);
   if (decision.admitted) return std::nullopt;
   return Refuse(context, limit, decision);
 }
 
-std::optional<snapshot::LocalReply> RateLimitPolicy::TakeAll(snapshot::PolicyContext& context) const {
+std::optional<snapshot::LocalReply> RateLimitPolicy::TakeAll(
+    snapshot::PolicyContext& context) const {
   std::array<CellKey, kMaxLimits> keys;
   std::array<const LimitRate*, kMaxLimits> rates{};
   std::array<GcraDecision, kMaxLimits> decisions;

@@ -126,7 +126,8 @@ TEST_F(RateLimitTest, KeyParts) {
   }
   {
     // Around the longest value that stands in the key as it is.
-    const auto policy = Build(Policy("long", "requests: 1, per: 60s", "{header: X-Tenant}") + Route("long"));
+    const auto policy =
+        Build(Policy("long", "requests: 1, per: 60s", "{header: X-Tenant}") + Route("long"));
     for (const size_t size : {63u, 64u, 65u, 1000u}) {
       std::string value(size, 'v');
       EXPECT_EQ(Admitted(*policy, 2, add("x-tenant", value.c_str())), 1) << size;
@@ -137,7 +138,8 @@ TEST_F(RateLimitTest, KeyParts) {
   }
   {
     // Where one part ends and the next begins is part of the key.
-    const auto policy = Build(Policy("two", "requests: 1, per: 60s", "{header: X-A}, {header: X-B}") + Route("two"));
+    const auto policy = Build(
+        Policy("two", "requests: 1, per: 60s", "{header: X-A}, {header: X-B}") + Route("two"));
     const auto both = [](const char* a, const char* b) {
       return [=](TestExchange& exchange) {
         exchange.request.headers.Add("x-a", a);

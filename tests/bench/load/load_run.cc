@@ -269,7 +269,8 @@ nlohmann::json LoadRun::Measure() {
   const CpuSample after = TakeCpuSample(settings_.pids);
   nlohmann::json report = Report(before, after);
   const int64_t others_ticks = TicksBetween(others_before, ReadProcessTimes(settings_.pids));
-  report["others"] = {{"ticks", others_ticks}, {"seconds", static_cast<double>(NowNanos() - others_since) / 1e9}};
+  report["others"] = {{"ticks", others_ticks},
+                      {"seconds", static_cast<double>(NowNanos() - others_since) / 1e9}};
 
   stopping_ = true;
   waiting_.clear();

@@ -16,7 +16,8 @@ namespace portico::bench {
 namespace {
 
 // Fields of proc_pid_stat(5), counted from the state, which follows the name.
-constexpr size_t kUserTime = 11, kSystemTime = 12, kChildrenUser = 13, kChildrenSystem = 14, kStart = 19;
+constexpr size_t kUserTime = 11, kSystemTime = 12, kChildrenUser = 13, kChildrenSystem = 14,
+                 kStart = 19;
 
 void ReadProcess(pid_t pid, const std::string& path, ProcessTimes& times) {
   std::ifstream file(path);
@@ -31,8 +32,9 @@ void ReadProcess(pid_t pid, const std::string& path, ProcessTimes& times) {
   for (size_t i = 1; i < fields.size(); ++i) {
     if (!(words >> fields[i])) return;
   }
-  times.processes[{pid, fields[kStart]}] = {.own = fields[kUserTime] + fields[kSystemTime],
-                                            .children = fields[kChildrenUser] + fields[kChildrenSystem]};
+  times.processes[{pid, fields[kStart]}] = {
+      .own = fields[kUserTime] + fields[kSystemTime],
+      .children = fields[kChildrenUser] + fields[kChildrenSystem]};
 }
 
 }  // namespace
@@ -54,11 +56,13 @@ int64_t TicksBetween(const ProcessTimes& before, const ProcessTimes& after) {
   int64_t own = 0, waited_for = 0;
   for (const auto& [process, end] : after.processes) {
     const auto found = before.processes.find(process);
-    const ProcessTimes::Ticks start = found == before.processes.end() ? ProcessTimes::Ticks() : found->second;
+    const ProcessTimes::Ticks start =
+        found == before.processes.end() ? ProcessTimes::Ticks() : found->second;
     own += end.own - start.own;
     waited_for += end.children - start.children;
   }
-  // The whole life of a process that ended went to its parent: what it had spent before does not count.
+  // The whole life of a process that ended went to its parent: what it had spent before does not
+  // count.
   for (const auto& [process, start] : before.processes) {
     if (!after.processes.contains(process)) waited_for -= start.own + start.children;
   }

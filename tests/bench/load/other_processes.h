@@ -12,8 +12,9 @@
 
 namespace portico::bench {
 
-// Clock ticks of each process so far, as proc_pid_stat(5) has them. Interrupts and the network's work in the
-// kernel that runs on top of whatever is there are no process's: they are in no figure here.
+// Clock ticks of each process so far, as proc_pid_stat(5) has them. Interrupts and the network's
+// work in the kernel that runs on top of whatever is there are no process's: they are in no figure
+// here.
 struct ProcessTimes {
   struct Ticks {
     int64_t own = 0;       // user and system, all threads
@@ -26,8 +27,8 @@ struct ProcessTimes {
 // Of all processes that can be seen in `proc`, but for `known`. What cannot be read is left out.
 ProcessTimes ReadProcessTimes(const std::vector<pid_t>& known, const std::string& proc = "/proc");
 
-// Ticks spent from one to the other, also by processes that began or ended between them; not by those that ended
-// and that nobody waited for.
+// Ticks spent from one to the other, also by processes that began or ended between them; not by
+// those that ended and that nobody waited for.
 int64_t TicksBetween(const ProcessTimes& before, const ProcessTimes& after);
 
 }  // namespace portico::bench

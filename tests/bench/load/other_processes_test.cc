@@ -37,7 +37,8 @@ TEST(ReadProcessTimesTest, AllButTheKnownAndTheUnreadable) {
 
 TEST(ReadProcessTimesTest, SeesItself) {
   EXPECT_FALSE(ReadProcessTimes({}).processes.empty());
-  for (const auto& [process, ticks] : ReadProcessTimes({getpid()}).processes) EXPECT_NE(process.first, getpid());
+  for (const auto& [process, ticks] : ReadProcessTimes({getpid()}).processes)
+    EXPECT_NE(process.first, getpid());
   EXPECT_TRUE(ReadProcessTimes({}, "/nowhere").processes.empty());
 }
 
@@ -52,8 +53,14 @@ TEST(TicksBetweenTest, Cases) {
       {"one goes on", {{{1, 5}, {10, 3}}}, {{{1, 5}, {14, 3}}}, 4},
       {"one begins", {}, {{{1, 5}, {14, 3}}}, 17},
       {"an id is used again", {{{1, 5}, {100, 0}}}, {{{1, 9}, {7, 0}}}, 7},
-      {"one ends and is waited for", {{{1, 5}, {10, 0}}, {{2, 6}, {50, 0}}}, {{{1, 5}, {10, 53}}}, 3},
-      {"one ends with what its children spent", {{{1, 5}, {10, 0}}, {{2, 6}, {50, 20}}}, {{{1, 5}, {10, 71}}}, 1},
+      {"one ends and is waited for",
+       {{{1, 5}, {10, 0}}, {{2, 6}, {50, 0}}},
+       {{{1, 5}, {10, 53}}},
+       3},
+      {"one ends with what its children spent",
+       {{{1, 5}, {10, 0}}, {{2, 6}, {50, 20}}},
+       {{{1, 5}, {10, 71}}},
+       1},
       {"one lives and ends between", {{{1, 5}, {10, 0}}}, {{{1, 5}, {10, 8}}}, 8},
       {"one ends and nobody waits", {{{1, 5}, {10, 0}}, {{2, 6}, {50, 0}}}, {{{1, 5}, {12, 0}}}, 2},
   };
