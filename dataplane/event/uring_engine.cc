@@ -23,7 +23,7 @@ constexpr int kDeliveriesPerPoll = 512;
 // Waiting for several completions, when several came last time: at most for about as long
 // as those took, so that a worker with little to do waits for none, and a busy one makes
 // fewer system calls.
-constexpr unsigned kMinBatch = 4;
+constexpr unsigned kMinBatch = 12;
 constexpr unsigned kMaxBatch = 16;
 constexpr unsigned kMicrosPerCompletion = 3;
 constexpr int64_t kMaxMinWaitNanos = int64_t{kMaxBatch} * kMicrosPerCompletion * 1000;
