@@ -151,14 +151,35 @@ void Acceptor::Serve(int fd, const net::SocketAddress& peer) {
   ++accepted_;
   ++count_;
   std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd);
-  // owned: by this list, until OnConnectionEnded().
-  ServerConnection* connection = std::make_unique<H1ServerConnection>(context_, std::move(stream), peer).release();
+  context_.observer.OnConnectionOpened();
+  Hold(std::make_unique<H1ServerConnection>(context_, std::move(stream), peer));
+}
+
+void Acceptor::Hold(std::unique_ptr<ServerConnection> owned) {
+  // owned: by this list, until LetGo().
+  ServerConnection* connection = owned.release();
   connection->next = connections_;
   if (connections_ != nullptr) connections_->previous = connection;
   connections_ = connection;
-  context_.observer.OnConnectionOpened();
   connection->Start();
   if (draining_) connection->Drain();
+}
+
+void Acceptor::LetGo(ServerConnection& connection) {
+  if (connection.next != nullptr) connection.next->previous = connection.previous;
+  if (connection.previous != nullptr) {
+    connection.previous->next = connection.next;
+  } else {
+    connections_ = connection.next;
+  }
+  const std::unique_ptr<ServerConnection> owned(&connection);
+}
+
+void Acceptor::OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) {
+  LetGo(connection);
+  ServerConnection& begun = *next;
+  Hold(std::move(next));
+  if (forced_) begun.ForceClose(absl::UnavailableError("the proxy ends"));
 }
 
 void Acceptor::CloseListenSocket() {
@@ -175,16 +196,10 @@ void Acceptor::CloseListenSocket() {
 }
 
 void Acceptor::OnConnectionEnded(ServerConnection& connection) {
-  if (connection.next != nullptr) connection.next->previous = connection.previous;
-  if (connection.previous != nullptr) {
-    connection.previous->next = connection.next;
-  } else {
-    connections_ = connection.next;
-  }
+  LetGo(connection);
   --count_;
   group_->Ended(worker_);
   group_->ReturnPlace(max_connections_);
-  const std::unique_ptr<ServerConnection> owned(&connection);
   context_.observer.OnConnectionClosed();
 }
 

@@ -65,6 +65,7 @@ class Acceptor final : public ConnectionOwner {
   uint64_t accepted() const { return accepted_; }
 
   void OnConnectionEnded(ServerConnection& connection) override;
+  void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override;
   // A connection that another worker has accepted. It is served whatever the state:
   // nobody else knows of it.
   void TakeHandedOver(int fd, const net::SocketAddress& peer);
@@ -77,6 +78,10 @@ class Acceptor final : public ConnectionOwner {
   void EndAccept();
   void Accepted(int fd, const net::SocketAddress& peer);
   void Serve(int fd, const net::SocketAddress& peer);
+  // The list takes it and starts it.
+  void Hold(std::unique_ptr<ServerConnection> connection);
+  // Out of the list, and destroyed.
+  void LetGo(ServerConnection& connection);
   // Takes what the kernel has accepted already, then closes the socket: closing it
   // alone would reset those connections.
   void CloseListenSocket();

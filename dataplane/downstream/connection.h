@@ -3,6 +3,7 @@
 #define DATAPLANE_DOWNSTREAM_CONNECTION_H_
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -65,6 +66,10 @@ class ConnectionOwner {
   // Nothing of the connection is pending any more. The owner destroys it, here or
   // later.
   virtual void OnConnectionEnded(ServerConnection& connection) = 0;
+  // `next` goes on with what `connection` began (a handshake, a protocol chosen by its
+  // first bytes): it takes its place, is started, and counts as the same connection.
+  // Otherwise as OnConnectionEnded(). Drained if `connection` was to drain.
+  virtual void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) = 0;
 };
 
 // One client connection, from its acceptance to OnConnectionEnded(), which is the

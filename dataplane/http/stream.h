@@ -1,6 +1,11 @@
 // One exchange on a connection, for either role and any HTTP version: what the
 // proxy's story of a request is written against. Pull, not push: the reader asks,
 // which is how back-pressure reaches the peer.
+//
+// Tunnels: a request whose head names an `upgrade` has no body of its own. If the response
+// is 101 (whatever the version; HTTP/2 says 200 to its client), the bodies of both
+// directions are from then on the tunnel's bytes, each ending when its side ends. If it is
+// any other, nothing is tunneled and both go on as HTTP.
 #ifndef DATAPLANE_HTTP_STREAM_H_
 #define DATAPLANE_HTTP_STREAM_H_
 
