@@ -46,6 +46,7 @@ class TestHandler final : public http::ExchangeHandler {
     if (path == "/ignore") co_await Reply(stream, "ignored");
     if (path == "/wait") co_await WaitForClient(stream);
     if (path == "/abort") co_await SendHalf(stream);
+    if (path == "/tunnel") co_await Tunnel(stream);
     if (path == "/nothing") { /* no answer: counts as Abort() */ }
     if (path == "/large") co_await SendLarge(stream);
     if (path == "/read") co_await ReadAll(stream);
@@ -134,6 +135,33 @@ class TestHandler final : public http::ExchangeHandler {
     event::Sleep wait(loop_, stream.scope(), loop_.now() + 100'000 * base::kNanosPerSecond);
     last_status = co_await wait;
     co_await Reply(stream, "late");
+  }
+
+  // Sends back what comes, and "bye" when the client has ended its side.
+  event::Task<void> Tunnel(http::ServerStream& stream) {
+    if (hold) {
+      event::Sleep pause(loop_, stream.scope(), loop_.now() + base::kNanosPerSecond / 2);
+      co_await pause;
+    }
+    http::ResponseHead head(stream.arena());
+    head.status = 101;
+    last_status = co_await stream.SendHead(head, BodyChunk());
+    bool end = false;
+    while (last_status.ok() && !end) {
+      absl::StatusOr<BodyChunk> chunk = co_await stream.ReadBody();
+      last_status = chunk.status();
+      if (!chunk.ok()) break;
+      end = chunk->end;
+      if (end) {
+        BodyChunk bye;
+        bye.bytes = "bye";
+        bye.end = true;
+        last_status = co_await stream.SendBody(std::move(bye));
+      } else {
+        last_status = co_await stream.SendBody(*std::move(chunk));
+      }
+    }
+    read_bytes = stream.request_body_bytes();
   }
 
   event::Task<void> SendHalf(http::ServerStream& stream) {
@@ -264,6 +292,11 @@ class ConnectionTest : public testing::Test {
     void Close() {
       if (fd_ >= 0) ::close(fd_);
       fd_ = -1;
+    }
+    void Reset() {
+      const linger now = {1, 0};
+      ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+      Close();
     }
     void HalfClose() { ::shutdown(fd_, SHUT_WR); }
     // As much as the kernel takes.

@@ -74,7 +74,8 @@ void H1ServerConnection::Rest(int64_t nanos, const char* what) {
 }
 
 void H1ServerConnection::ForceClose(const absl::Status& reason) {
-  abort_ = exchange_ != nullptr;
+  // A tunnel's sides see it end in order: what was sent to them is not lost.
+  abort_ = exchange_ != nullptr && !exchange_->tunnel_;
   read_scope_.Request(reason);
   write_scope_.Request(reason);
   if (exchange_ != nullptr) exchange_->scope_.Request(reason);
@@ -188,7 +189,9 @@ event::Task<bool> H1ServerConnection::ServeExchange(base::Arena& arena) {
     hang_up_.ExchangeBegins();
     co_await context_.handler.Serve(stream, info_);
     hang_up_.ExchangeEnds();
-    if (stream.response_ != H1ServerStream::Response::kComplete || stream.aborted_) {
+    if (stream.tunnel_ && !stream.aborted_) {
+      open = false;
+    } else if (stream.response_ != H1ServerStream::Response::kComplete || stream.aborted_) {
       abort_ = true;
       open = false;
     } else if (stream.body_done()) {
@@ -199,6 +202,11 @@ event::Task<bool> H1ServerConnection::ServeExchange(base::Arena& arena) {
   }
   exchange_ = nullptr;
   co_return open;
+}
+
+void H1ServerConnection::BeginTunnel() {
+  watch_.Unwatch();
+  hang_up_.ExchangeEnds();
 }
 
 event::Task<bool> H1ServerConnection::EndExchange(H1ServerStream& stream) {

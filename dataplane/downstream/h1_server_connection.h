@@ -61,6 +61,8 @@ class H1ServerConnection final : public ServerConnection {
   void Rest(int64_t nanos, const char* what);
   // Serves the exchange that begins with what is unread. False: close.
   event::Task<bool> ServeExchange(base::Arena& arena);
+  // The open exchange has become a tunnel, in which the client may close its side.
+  void BeginTunnel();
   // Whether the rest of the connection can be used after `stream`.
   event::Task<bool> EndExchange(H1ServerStream& stream);
   // Takes the head that begins with what is unread; true when it is complete.

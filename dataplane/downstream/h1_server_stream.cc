@@ -32,6 +32,9 @@ void H1ServerStream::Begin(base::Buffer head_bytes, bool keep_alive) {
 bool H1ServerStream::KeepAlive() const {
   const ConnectionOptions& options = connection_.context_.options;
   if (!keep_alive_ || aborted_ || body_failed_ || connection_.draining_) return false;
+  // What a client sends behind a request that asks for a tunnel is meant for the tunnel: it
+  // must not be taken for a request where there is none.
+  if (!request_.upgrade.empty()) return false;
   if (options.announce_close != nullptr && *options.announce_close) return false;
   if (options.max_requests_per_connection != 0 && connection_.requests_ >= options.max_requests_per_connection) {
     return false;
@@ -106,8 +109,10 @@ event::Task<absl::StatusOr<http::BodyChunk>> H1ServerStream::ReadBody() {
       const absl::Status status = co_await SendContinue();
       if (!status.ok()) co_return BodyFailed(status);
     }
-    event::Deadline idle(context.loop, scope_, context.loop.now() + context.options.stream_idle_timeout,
+    event::Deadline idle(context.loop, scope_,
                          "no byte of the request body within the idle timeout");
+    // A tunnel may be idle in one direction: who relays it looks at both.
+    if (!tunnel_) idle.Extend(context.loop.now() + context.options.stream_idle_timeout);
     const uint64_t remaining = decoder_.remaining();
     size_t size = body_size_.Next(context.loop.downstream_buffers(), remaining, context.loop.now());
     event::PipeLease pipe;
@@ -121,6 +126,11 @@ event::Task<absl::StatusOr<http::BodyChunk>> H1ServerStream::ReadBody() {
       co_return ScopeReason();
     }
     const bool piped = pipe != nullptr && pipe->size() > 0;
+    if (tunnel_ && bytes.ok() && !*bytes) {
+      http::BodyChunk end;
+      end.end = decoder_.Finish();
+      co_return end;
+    }
     if (!bytes.ok() || (!*bytes && !piped)) {
       scope_.Request(ClientLeft());
       co_return BodyFailed(ClientLeft());
@@ -161,7 +171,7 @@ absl::Status H1ServerStream::Sending::Take() {
   stream.sent_body_.owner.Reset();
   stream.sent_body_.pipe.reset();
   if (status.ok()) {
-    if (stream.sends_last_) stream.response_ = Response::kComplete;
+    if (stream.sends_last_) stream.Complete();
     return status;
   }
   stream.response_ = Response::kFailed;
@@ -216,18 +226,22 @@ absl::Status H1ServerStream::WrongLength() {
 
 absl::Status H1ServerStream::AddHead(const http::ResponseHead& head, const http::BodyChunk& first) {
   if (response_ == Response::kFailed) return ClientLeft();
-  if (response_ != Response::kNothing || head.status < 200) {
+  const bool upgrade = head.status == 101 && !request_.upgrade.empty();
+  if (response_ != Response::kNothing || (head.status < 200 && !upgrade)) {
     return absl::FailedPreconditionError("a response head was sent before, or it is not final");
   }
   ServerContext& context = connection_.context_;
-  framing_ = http::ResponseBodyFraming(head, request_.version, request_.method);
+  framing_ = upgrade ? http::BodyKind::kUntilClose
+                     : http::ResponseBodyFraming(head, request_.version, request_.method);
   // What comes after a body that ends with the connection would be part of it.
   keep_alive_ = KeepAlive() && framing_ != http::BodyKind::kUntilClose;
   const http::ResponseWriteOptions options{request_.version, request_.method, keep_alive_,
-                                           context.date.Get(context.loop.unix_now())};
+                                           context.date.Get(context.loop.unix_now()),
+                                           upgrade ? request_.upgrade : std::string_view()};
   absl::StatusOr<base::Buffer> bytes = http::WriteResponseHead(head, options, context.loop.downstream_buffers());
   if (!bytes.ok()) return bytes.status();
   sent_head_ = *std::move(bytes);
+  if (upgrade) BeginTunnel();
   response_ = Response::kBody;
   response_remaining_ = framing_ == http::BodyKind::kLength ? head.content_length : 0;
   send_.Add(sent_head_.view());
@@ -265,8 +279,21 @@ event::Task<absl::Status> H1ServerStream::SendBody(http::BodyChunk chunk) {
   if (!AddBody(chunk)) return event::Ended(WrongLength());
   const bool last = chunk.end || (framing_ == http::BodyKind::kLength && response_remaining_ == 0);
   if (send_.bytes() > 0) return Flush(std::move(chunk), last);
-  if (last) response_ = Response::kComplete;
+  if (last) Complete();
   return event::Ended(absl::OkStatus());
+}
+
+void H1ServerStream::Complete() {
+  response_ = Response::kComplete;
+  // The client may still have something to say.
+  if (tunnel_) connection_.stream_->ShutdownWrite();
+}
+
+void H1ServerStream::BeginTunnel() {
+  tunnel_ = true;
+  decoder_ = http::BodyDecoder(http::BodyKind::kUntilClose, 0);
+  body_limit_ = 0;
+  connection_.BeginTunnel();
 }
 
 }  // namespace portico::downstream

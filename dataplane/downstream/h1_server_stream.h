@@ -43,6 +43,8 @@ class H1ServerStream final : public http::ServerStream {
   friend class H1ServerConnection;
 
   enum class Response : uint8_t { kNothing, kBody, kComplete, kFailed };
+  // The last byte of the response is sent.
+  void Complete();
 
   // What was given to send_ on its way to the client, one at a time. The exchange's
   // deadline ends it; other reasons to end the exchange do not cut it off.
@@ -69,6 +71,8 @@ class H1ServerStream final : public http::ServerStream {
   // Adds a piece and its framing; false if it breaks the declared length.
   bool AddBody(const http::BodyChunk& chunk);
   absl::Status WrongLength();
+  // A 101 is about to be sent.
+  void BeginTunnel();
   // Sends what was added; `last`: the response is then complete.
   event::Task<absl::Status> Flush(http::BodyChunk body, bool last);
   // The request body cannot be read to its end any more.
@@ -92,6 +96,8 @@ class H1ServerStream final : public http::ServerStream {
   net::ReceiveSize body_size_;
   bool pipes_ = false;  // Pieces of the request body may lie in pipes.
   bool keep_alive_ = false;
+  // After a 101: what is read and sent are the tunnel's bytes.
+  bool tunnel_ = false;
   bool continue_wanted_ = false;
   bool body_failed_ = false;
 

@@ -157,6 +157,7 @@ void ReadConnection(std::string_view value, Framing& framing) {
   ForEachElement(value, [&framing](std::string_view option) {
     if (EqualsIgnoreCase(option, "close")) framing.close = true;
     if (EqualsIgnoreCase(option, "keep-alive")) framing.keep_alive = true;
+    if (EqualsIgnoreCase(option, "upgrade")) framing.upgrade = true;
   });
 }
 
@@ -210,6 +211,17 @@ Framing ReadFraming(const HeaderList& list, Version version) {
   }
   if (framing.error.empty() && framing.has_length && has_encoding) framing.error = "conflicting_length";
   return framing;
+}
+
+std::string_view UpgradeOf(const RequestHead& head, const Framing& framing) {
+  constexpr std::string_view kWebSocket = "websocket";
+  const bool content = head.body == BodyKind::kChunked || head.content_length > 0;
+  if (!framing.upgrade || head.method != Method::kGet || head.version != Version::kHttp11 ||
+      content || head.headers.Count(HeaderId::kUpgrade) != 1) {
+    return {};
+  }
+  const HeaderField* field = head.headers.Find(HeaderId::kUpgrade);
+  return EqualsIgnoreCase(field->value, kWebSocket) ? kWebSocket : std::string_view();
 }
 
 std::string_view ParseVersion(std::string_view text, std::string_view malformed, Version& version) {

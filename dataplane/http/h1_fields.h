@@ -30,6 +30,7 @@ struct Framing {
   bool chunked = false;
   bool close = false;       // Connection: close
   bool keep_alive = false;  // Connection: keep-alive
+  bool upgrade = false;     // Connection: upgrade
   const HeaderField* host = nullptr;
   bool several_hosts = false;
   const HeaderField* expect = nullptr;
@@ -42,11 +43,16 @@ Framing ReadFraming(const HeaderList& list, Version version);
 
 // Content-Length: up to 18 digits. False: it is none.
 bool ParseLength(std::string_view text, uint64_t& length);
-// What one Connection field says about `close` and `keep_alive`.
+// What one Connection field says about `close`, `keep_alive` and `upgrade`.
 void ReadConnection(std::string_view value, Framing& framing);
 // A response's body as RFC 9112 section 6.3 has it, from its framing and head.status
 // and head.version. Returns whether the connection may carry another exchange.
 bool SetResponseBody(const Framing& framing, Method request_method, ResponseHead& head);
+
+// RequestHead::upgrade of a head whose other members are set: "websocket" where a GET of
+// HTTP/1.1 without content asks for that protocol alone (RFC 6455 section 4.1), else
+// nothing. Other protocols are not for us, and Upgrade may be ignored (RFC 9110 section 7.8).
+std::string_view UpgradeOf(const RequestHead& head, const Framing& framing);
 
 // "HTTP/1.0" or "HTTP/1.1". Reasons: unsupported_version (another one), `malformed`.
 std::string_view ParseVersion(std::string_view text, std::string_view malformed, Version& version);

@@ -120,6 +120,7 @@ H1ParseResult FinishRequest(const RequestLine& line, size_t head_end, RequestHea
     head.expect_continue =
         head.body == BodyKind::kChunked || (head.body == BodyKind::kLength && head.content_length > 0);
   }
+  head.upgrade = internal::UpgradeOf(head, framing);
   keep_alive = line.version == Version::kHttp10 ? framing.keep_alive && !framing.close : !framing.close;
   return Done(head_end);
 }
@@ -241,9 +242,19 @@ H1ParseResult H1ResponseParser::ParseHead(std::string_view input, const H1Limits
   parse_line();
   std::string_view error = internal::ParseFields(scanner_.fields(input), limits.max_header_count, head.headers);
   if (!error.empty()) return Error(502, error);
-  // We ask for no upgrade; what follows would not be HTTP.
-  if (head.status == 101) return Error(502, "unexpected_upgrade");
   const internal::Framing framing = internal::ReadFraming(head.headers, head.version);
+  if (head.status == 101) {
+    // What follows is no HTTP: only what was asked for may come, and it must say so (RFC
+    // 9110 sections 7.8 and 15.2.2).
+    const HeaderField* to = head.headers.Find(HeaderId::kUpgrade);
+    if (upgrade_.empty() || to == nullptr || !framing.upgrade || head.version != Version::kHttp11 ||
+        head.headers.Count(HeaderId::kUpgrade) != 1 || !EqualsIgnoreCase(to->value, upgrade_)) {
+      return Error(502, "unexpected_upgrade");
+    }
+    head.body = BodyKind::kUntilClose;
+    keep_alive_ = false;
+    return Done(scanner_.head_end());
+  }
   if (!framing.error.empty()) return Error(502, framing.error);
   keep_alive_ = internal::SetResponseBody(framing, request_method, head);
   return Done(scanner_.head_end());

@@ -107,19 +107,28 @@ class H1RequestParser {
 // All errors have status 502. Reasons: invalid_status_line, unsupported_version,
 // invalid_line_ending, invalid_header, folded_header, invalid_content_length,
 // conflicting_length, invalid_transfer_encoding, headers_too_large,
-// too_many_headers, unexpected_upgrade (101).
+// too_many_headers, unexpected_upgrade (a 101 that was not asked for, or to another
+// protocol). A 101 that was asked for has BodyKind::kUntilClose: the tunnel's bytes.
 class H1ResponseParser {
  public:
   explicit H1ResponseParser(bool plain = true) : plain_(plain) {}
   H1ParseResult ParseHead(std::string_view input, const H1Limits& limits, Method request_method, ResponseHead& head);
 
+  // The request asked for this protocol (RequestHead::upgrade), which lives as long.
+  void ExpectUpgrade(std::string_view protocol) { upgrade_ = protocol; }
+
   // After kDone: whether the connection may carry another exchange after this one.
   bool keep_alive() const { return keep_alive_; }
   bool started() const { return scanner_.started(); }
-  void Reset() { *this = H1ResponseParser(plain_); }
+  // For what follows an informational response.
+  void Reset() {
+    scanner_ = H1HeadScanner();
+    keep_alive_ = false;
+  }
 
  private:
   H1HeadScanner scanner_;
+  std::string_view upgrade_;
   bool plain_;
   bool keep_alive_ = false;
 };

@@ -24,6 +24,7 @@ std::string Describe(const RequestHead& head) {
   out += head.version == Version::kHttp10 ? " 1.0 " : " 1.1 ";
   out += std::to_string(static_cast<int>(head.body)) + " " + std::to_string(head.content_length);
   if (head.expect_continue) out += " expect";
+  if (!head.upgrade.empty()) out.append(" upgrade:").append(head.upgrade);
   for (const HeaderField& field : head.headers) out.append("\n").append(field.name).append("=").append(field.value);
   return out;
 }
@@ -86,30 +87,36 @@ struct GoodCase {
 TEST(RequestParser, Good) {
   const GoodCase cases[] = {
       {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / /  h h 1.1 0 0\nHost=h", true},
-      {"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\n", "GET / /  h h 1.1 0 0\nHost=h", true, 17},
+      {"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\n", "GET / /  h h 1.1 0 0\nHost=h", true,
+       17},
       {"\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / /  h h 1.1 0 0\nHost=h", true},
       {"GET /a/../b?x=1 HTTP/1.1\r\nHost: Example.com:80\r\nA:\r\nB: \t x y\t \r\n\r\n",
-       "GET /a/../b?x=1 /b x=1 example.com:80 example.com 1.1 0 0\nHost=Example.com:80\nA=\nB=x y", true},
+       "GET /a/../b?x=1 /b x=1 example.com:80 example.com 1.1 0 0\nHost=Example.com:80\nA=\nB=x y",
+       true},
       {"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789",
        "POST /p /p  h h 1.1 1 10\nHost=h\nContent-Length=10", true, 10},
-      {"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "POST /p /p  h h 1.1 1 0\nHost=h\nContent-Length=0",
-       true},
+      {"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+       "POST /p /p  h h 1.1 1 0\nHost=h\nContent-Length=0", true},
       {"POST /p HTTP/1.1\r\nHost: h\r\ntransfer-encoding: CHUNKED\r\n\r\n",
        "POST /p /p  h h 1.1 2 0\nHost=h\ntransfer-encoding=CHUNKED", true},
       {"PUT /p HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
        "PUT /p /p  h h 1.1 1 1 expect\nHost=h\nExpect=100-Continue\nContent-Length=1", true},
-      {"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "GET / /  h h 1.1 0 0\nHost=h\nConnection=close", false},
+      {"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+       "GET / /  h h 1.1 0 0\nHost=h\nConnection=close", false},
       {"GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close ,y\r\n\r\n",
        "GET / /  h h 1.1 0 0\nHost=h\nConnection=x, Close ,y", false},
       {"GET / HTTP/1.0\r\n\r\n", "GET / /    1.0 0 0", false},
-      {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET / /    1.0 0 0\nConnection=keep-alive", true},
+      {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+       "GET / /    1.0 0 0\nConnection=keep-alive", true},
       {"QUERY /q HTTP/1.1\r\nHost: h\r\n\r\n", "QUERY /q /q  h h 1.1 0 0\nHost=h", true},
       {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * *  h h 1.1 0 0\nHost=h", true},
-      {"GET http://Other:1/x HTTP/1.1\r\nHost: h\r\n\r\n", "GET /x /x  other:1 other 1.1 0 0\nHost=other:1", true},
+      {"GET http://Other:1/x HTTP/1.1\r\nHost: h\r\n\r\n",
+       "GET /x /x  other:1 other 1.1 0 0\nHost=other:1", true},
       {"GET / HTTP/1.1\r\nHost: [::1]:80\r\nX: \xff\xfe\r\n\r\n",
        "GET / /  [::1]:80 [::1] 1.1 0 0\nHost=[::1]:80\nX=\xff\xfe", true},
       {"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-       "GET / /  h h 1.1 0 0\nHost=h\nUpgrade=websocket\nConnection=upgrade", true},
+       "GET / /  h h 1.1 0 0 upgrade:websocket\nHost=h\nUpgrade=websocket\nConnection=upgrade",
+       true},
   };
   for (const GoodCase& c : cases) {
     SCOPED_TRACE(c.input);

@@ -261,6 +261,9 @@ size_t ParsePlainRequest(std::string_view input, const H1Limits& limits, Request
     head.body = BodyKind::kLength;
     head.content_length = framing.length;
   }
+  if (head.headers.Among(IdBit(HeaderId::kUpgrade)) != 0) [[unlikely]] {
+    head.upgrade = UpgradeOf(head, framing);
+  }
   keep_alive = !framing.close;
   return static_cast<size_t>(at - begin);
 }

@@ -191,6 +191,14 @@ absl::Status PutFields(std::string_view first_line, const HeaderList& headers, H
 
 void PutLength(uint64_t length, HeadWriter& out) { out.Put("Content-Length: ").PutNumber(length).Put("\r\n"); }
 
+// RFC 9110 section 7.8.
+absl::Status PutUpgrade(std::string_view protocol, HeadWriter& out) {
+  if (!IsToken(protocol))
+    return absl::InvalidArgumentError("the protocol to upgrade to is no token");
+  out.Put("Connection: Upgrade\r\nUpgrade: ").Put(protocol).Put("\r\n");
+  return absl::OkStatus();
+}
+
 bool IsDigits(std::string_view text) {
   return !text.empty() && text.size() <= 18 && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -234,6 +242,9 @@ absl::Status PutRequest(const RequestHead& head, bool whole_line, HeadWriter& ou
   if (head.body == BodyKind::kLength) kept.length = &head.content_length;
   absl::Status status = PutFields(line, head.headers, kOurIds | IdBit(HeaderId::kHost), kept, out);
   if (!status.ok()) return status;
+  if (!head.upgrade.empty()) [[unlikely]] {
+    if (status = PutUpgrade(head.upgrade, out); !status.ok()) return status;
+  }
   switch (head.body) {
     case BodyKind::kNone:
       // RFC 9110 section 8.6: these methods promise content.
@@ -288,6 +299,8 @@ absl::Status PutResponse(const ResponseHead& head, bool whole_line, std::string_
     } else if (options.version == Version::kHttp10) {
       out.Put("Connection: keep-alive\r\n");
     }
+  } else if (!options.upgrade.empty()) {
+    if (status = PutUpgrade(options.upgrade, out); !status.ok()) return status;
   }
   out.Put("\r\n");
   return absl::OkStatus();
@@ -328,8 +341,8 @@ absl::StatusOr<base::Buffer> WriteRequestHead(const RequestHead& head, base::Buf
   return WriteHead(
       pool, [&](HeadWriter& out) { return PutRequest(head, whole_line, out); },
       [&] {
-        return kFixedBytes + head.method_text.size() + head.path.size() + head.query.size() + head.authority.size() +
-               FieldBytes(head.headers);
+        return kFixedBytes + head.upgrade.size() + head.method_text.size() + head.path.size() +
+               head.query.size() + head.authority.size() + FieldBytes(head.headers);
       });
 }
 
@@ -356,7 +369,10 @@ absl::StatusOr<base::Buffer> WriteResponseHead(const ResponseHead& head, const R
   }
   return WriteHead(
       pool, [&](HeadWriter& out) { return PutResponse(head, whole_line, reason, options, out); },
-      [&] { return kFixedBytes + reason.size() + options.date.size() + FieldBytes(head.headers); });
+      [&] {
+        return kFixedBytes + reason.size() + options.date.size() + options.upgrade.size() +
+               FieldBytes(head.headers);
+      });
 }
 
 std::string_view WriteChunkHead(uint64_t size, char (&out)[kChunkHeadBytes]) {

@@ -23,7 +23,8 @@ namespace portico::http {
 
 // "METHOD path?query HTTP/1.1", Host from head.authority, fields, framing from
 // head.body: Content-Length, or Transfer-Encoding: chunked (kChunked and
-// kUntilClose), or nothing (kNone; "Content-Length: 0" for POST, PUT and PATCH).
+// kUntilClose), or nothing (kNone; "Content-Length: 0" for POST, PUT and PATCH), and
+// Connection and Upgrade from head.upgrade.
 absl::StatusOr<base::Buffer> WriteRequestHead(const RequestHead& head, base::BufferPool& pool);
 
 // How a response goes out.
@@ -36,6 +37,8 @@ struct ResponseWriteOptions {
   bool keep_alive = true;
   // Written as Date if there is none; empty: nothing.
   std::string_view date;
+  // With status 101: the protocol that begins behind the head.
+  std::string_view upgrade = {};
 };
 
 // How the body of a response is sent to a client: kChunked and kUntilClose become

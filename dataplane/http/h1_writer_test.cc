@@ -100,6 +100,31 @@ TEST_F(WriterTest, NothingCanSplitAMessage) {
   EXPECT_FALSE(WriteRequestHead(head, pool_).ok());
 }
 
+TEST_F(WriterTest, Upgrades) {
+  RequestHead head(arena_);
+  head.method = Method::kGet;
+  head.method_text = "GET";
+  head.path = "/";
+  head.authority = "h";
+  head.upgrade = "websocket";
+  head.headers.Add(HeaderId::kUpgrade, "h2c");
+  absl::StatusOr<base::Buffer> written = WriteRequestHead(head, pool_);
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(written->view(),
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  head.upgrade = "web socket";
+  EXPECT_FALSE(WriteRequestHead(head, pool_).ok());
+  ResponseHead response(arena_);
+  response.status = 101;
+  ResponseWriteOptions options;
+  options.upgrade = "websocket";
+  options.date = "today";
+  options.keep_alive = false;
+  EXPECT_EQ(
+      Response(response, options),
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+}
+
 struct ResponseCase {
   int status;
   BodyKind body;

@@ -232,6 +232,10 @@ void MetricsCollector::CollectTotals(Families& out) const {
   out.push_back(std::move(endpoints));
   out.push_back(OneGauge("portico_requests_active", "Requests being served",
                          active(&W::requests_active_started, &W::requests_active_finished)));
+  counter("portico_tunnels_total", "Tunnels opened: WebSocket and other upgrades that got a 101",
+          &W::tunnels_total);
+  out.push_back(OneGauge("portico_tunnels_open", "Open tunnels",
+                         active(&W::tunnels_total, &W::tunnels_closed_total)));
   counter("portico_retries_total", "Requests sent to an upstream once more", &W::retries_total);
   counter("portico_retries_refused_total", "Retries that the retry budget did not allow",
           &W::retries_refused_total);

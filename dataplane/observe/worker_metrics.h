@@ -73,6 +73,8 @@ class WorkerMetrics {
   // A gauge: endpoints of all upstreams that the worker balances over.
   Counter upstream_endpoints;
   Counter requests_active_started, requests_active_finished;
+  // Tunnels (101) that were opened, and of them those that have ended.
+  Counter tunnels_total, tunnels_closed_total;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;
   Counter jwt_cache_hits_total, jwt_cache_misses_total;

@@ -93,8 +93,20 @@ Exchange::Exchange(WorkerContext& worker, http::ServerStream& stream,
 }
 
 Exchange::~Exchange() {
+  if (tunnel_opened != 0) {
+    worker.metrics.tunnels_closed_total.Add();
+    return;
+  }
   --worker.active_requests;
   worker.metrics.requests_active_finished.Add();
+}
+
+void BeginTunnel(Exchange& x) {
+  x.tunnel_opened = x.loop().now();
+  if (x.route_deadline != nullptr) x.route_deadline->Disarm();
+  --x.worker.active_requests;
+  x.worker.metrics.requests_active_finished.Add();
+  x.worker.metrics.tunnels_total.Add();
 }
 
 void BeginResponse(Exchange& x, const http::ResponseHead& head) {
@@ -119,7 +131,8 @@ void RecordExchange(Exchange& x) {
   }
   record.status = x.status;
   record.reason = x.reason;
-  record.duration_nanos = duration;
+  // How long a tunnel stays open says nothing of how long requests take.
+  record.duration_nanos = x.tunnel_opened != 0 ? x.tunnel_opened - x.started : duration;
   record.upstream_duration_nanos = x.upstream_duration;
   record.request_bytes = x.stream.request_body_bytes();
   record.response_bytes = x.stream.response_body_bytes();

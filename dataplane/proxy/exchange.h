@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
+#include "dataplane/event/cancel.h"
 #include "dataplane/http/handler.h"
 #include "dataplane/http/stream.h"
 #include "dataplane/proxy/hop_headers.h"
@@ -53,6 +54,9 @@ struct Exchange {
   uint32_t attempts = 0;
   base::MonotonicNanos sent_upstream = 0;
   int64_t upstream_duration = 0;
+  // What the route allows, while it does.
+  event::Deadline* route_deadline = nullptr;
+  base::MonotonicNanos tunnel_opened = 0;  // 0: none.
   // Response fields that the access log wants, in the arena: the response head
   // itself ends with the upstream's stream.
   absl::Span<const std::pair<std::string_view, std::string_view>> logged_response_fields;
@@ -62,6 +66,9 @@ struct Exchange {
   event::Loop& loop() const { return worker.loop; }
   bool response_begun() const { return status != 0; }
 };
+
+// The exchange has become a tunnel: it is no active request any more.
+void BeginTunnel(Exchange& exchange);
 
 // Notes that the response `head` is about to be sent.
 void BeginResponse(Exchange& exchange, const http::ResponseHead& head);

@@ -4,6 +4,7 @@
 
 #include "dataplane/proxy/failure.h"
 #include "dataplane/proxy/policies.h"
+#include "dataplane/proxy/tunnel.h"
 #include "dataplane/upstream/cluster.h"
 
 namespace portico::proxy {
@@ -171,6 +172,13 @@ Task<void> Download(Attempt& attempt) {
   }
   http::ResponseHead& head = **received;
   if (!TakeResponseHead(attempt, head)) co_return;
+  if (head.status == 101) {
+    attempt.upload_done = true;
+    if (co_await RelayTunnel(x, from, head)) {
+      attempt.cluster.Report(attempt.acquired.lease.host(), false);
+    }
+    co_return;
+  }
   BodyChunk first;
   if (head.body == http::BodyKind::kNone) {
     first.end = true;

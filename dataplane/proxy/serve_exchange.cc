@@ -12,6 +12,7 @@
 #include "dataplane/proxy/policies.h"
 #include "dataplane/proxy/request_id.h"
 #include "dataplane/proxy/rewrite.h"
+#include "dataplane/proxy/tunnel.h"
 
 namespace portico::proxy {
 namespace {
@@ -65,6 +66,8 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   });
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;
   RewriteRequest(request, *x.route);
+  if (!request.upgrade.empty()) [[unlikely]]
+    CompleteUpgrade(request, x.worker.random);
   return std::nullopt;
 }
 
@@ -117,7 +120,9 @@ Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& 
   } else if (!reply) {
     event::Deadline deadline(x.loop(), stream.scope(), x.started + x.route->timeout_nanos,
                              kRouteTimeout);
+    x.route_deadline = &deadline;
     reply = co_await Forward(x);
+    x.route_deadline = nullptr;
   }
   if (reply) co_await ReplyLocally(x, *reply);
   RecordExchange(x);

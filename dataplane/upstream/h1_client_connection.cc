@@ -62,7 +62,9 @@ void H1ClientConnection::EndStream(http::ClientStream* stream) {
   const H1ClientExchange& e = *exchange_;
   const bool complete = e.request_complete && e.head != nullptr && e.decoder.done() && !e.response_failed;
   const bool reuse = complete && e.keep_alive && reusable() && Quiet();
-  if (!complete) stream_->Abort();
+  // A tunnel that was ended by a deadline or a drain ends in order.
+  const bool in_order = e.tunnel && !absl::IsCancelled(e.scope.reason());
+  if (!complete && !in_order) stream_->Abort();
   message_size_.Received(e.received);
   exchange_.reset();
   if (reuse) {

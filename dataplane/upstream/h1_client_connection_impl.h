@@ -41,6 +41,8 @@ struct H1ClientExchange {
   http::BodyKind framing = http::BodyKind::kNone;
   uint64_t request_remaining = 0;  // With kLength.
   bool request_complete = false;
+  // After a 101: what is sent and received are the tunnel's bytes.
+  bool tunnel = false;
   bool send_failed = false;
   char chunk_head[http::kChunkHeadBytes];
 

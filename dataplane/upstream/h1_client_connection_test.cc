@@ -461,5 +461,35 @@ TEST_F(ClientTest, LargeResponseBodiesComeInPieces) {
   EXPECT_TRUE(owner_.connection->reusable());
 }
 
+TEST_F(ClientTest, Tunnel) {
+  Begin();
+  http::RequestHead head = Request();
+  head.upgrade = "websocket";
+  ASSERT_TRUE(SendHead(head).ok());
+  const std::string sent = PeerReceives(60);
+  EXPECT_NE(sent.find("\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), std::string::npos)
+      << sent;
+  PeerSends(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nfirst");
+  const absl::StatusOr<http::ResponseHead*> response = ReadHead();
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ((*response)->status, 101);
+  EXPECT_EQ((*response)->headers.Find(http::HeaderId::kUpgrade), nullptr);
+  absl::StatusOr<BodyChunk> chunk = event::RunTask(loop_, stream_->ReadBody());
+  ASSERT_TRUE(chunk.ok());
+  EXPECT_EQ(chunk->bytes, "first");
+  chunk = BodyChunk();
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("ab", false))).ok());
+  EXPECT_EQ(PeerReceives(2), "ab");
+  // Half-close: the other direction goes on.
+  ASSERT_TRUE(event::RunTask(loop_, stream_->SendBody(Chunk("c", true))).ok());
+  EXPECT_EQ(PeerReceives(100), "c");
+  PeerSends("last");
+  peer_->ShutdownWrite();
+  EXPECT_EQ(*ReadAll(), "last");
+  End();
+  EXPECT_TRUE(Until([&] { return owner_.connection == nullptr; }));
+}
+
 }  // namespace
 }  // namespace portico::upstream

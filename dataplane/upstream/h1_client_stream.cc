@@ -49,6 +49,10 @@ event::Task<absl::Status> H1ClientConnection::ReceiveBody() {
 bool H1ClientConnection::AddBody(const http::BodyChunk& chunk) {
   H1ClientExchange& e = *exchange_;
   const size_t size = chunk.size();
+  if (e.tunnel) {
+    e.send.Add(chunk.bytes);
+    return chunk.pipe == nullptr;
+  }
   switch (e.framing) {
     case http::BodyKind::kNone:
       return size == 0;
@@ -90,6 +94,7 @@ absl::Status H1ClientConnection::EndSend() {
     e.send_failed = true;
   } else if (e.sends_last) {
     e.request_complete = true;
+    if (e.tunnel) stream_->ShutdownWrite();
   }
   return status;
 }
@@ -100,6 +105,7 @@ event::Task<absl::Status> H1ClientConnection::SendHead(const http::RequestHead& 
   e.method = head.method;
   e.framing = head.body;
   e.request_remaining = head.body == http::BodyKind::kLength ? head.content_length : 0;
+  e.parser.ExpectUpgrade(head.upgrade);
   absl::StatusOr<base::Buffer> bytes = http::WriteRequestHead(head, loop_.upstream_buffers());
   if (!bytes.ok()) return event::Ended(absl::Status(bytes.status()));
   e.sent_head = *std::move(bytes);
@@ -125,7 +131,13 @@ event::Task<absl::Status> H1ClientConnection::SendBody(http::BodyChunk chunk) {
     return event::Ended(
         absl::InvalidArgumentError("the request body does not have the length that its head says"));
   }
-  if (e.send.bytes() == 0) return event::Ended(absl::OkStatus());
+  if (e.send.bytes() == 0) {
+    if (e.tunnel && chunk.end) {
+      e.request_complete = true;
+      stream_->ShutdownWrite();
+    }
+    return event::Ended(absl::OkStatus());
+  }
   const bool last = e.framing == http::BodyKind::kLength ? e.request_remaining == 0 : chunk.end;
   return Flush(std::move(chunk), last);
 }
@@ -147,6 +159,10 @@ void H1ClientConnection::HeadComplete(size_t bytes) {
   http::RemoveHopByHopFields(e.partial_head->headers);
   e.decoder = http::BodyDecoder(e.partial_head->body, e.partial_head->content_length);
   e.keep_alive = e.parser.keep_alive();
+  if (e.partial_head->status == 101) {
+    e.tunnel = true;
+    e.request_complete = false;
+  }
   e.head = e.partial_head;
 }
 
@@ -166,7 +182,7 @@ bool H1ClientConnection::AdvanceHead(bool woken) {
                                   : absl::InvalidArgumentError(reason));
     }
     if (result.state == http::H1ParseResult::State::kNeedMore) break;
-    if (e.partial_head->status >= 200) {
+    if (e.partial_head->status >= 200 || e.partial_head->status == 101) {
       HeadComplete(result.consumed);
       return true;
     }
