@@ -48,6 +48,13 @@ ABSL_FLAG(std::vector<std::string>, label, {},
 ABSL_FLAG(int64_t, workers, -1, "Threads that serve. Default: the number of processors.");
 ABSL_FLAG(uint32_t, max_connections, 0,
           "Client connections open at once on each listener. Default: 0, no limit.");
+ABSL_FLAG(uint32_t, max_process_connections, 0,
+          "Client connections open at once on all listeners together. Default: 0, no limit.");
+ABSL_FLAG(
+    uint64_t, memory_limit, 0,
+    "Bytes of buffers and connections that the workers may hold together: near it, they stop "
+    "keep-alive, then answer 503. Default: three quarters of the memory of the control group or "
+    "the machine.");
 ABSL_FLAG(std::string, io_engine, "auto",
           "How the kernel is asked for I/O: auto, uring or epoll. auto takes uring where the "
           "kernel allows it.");
@@ -97,6 +104,8 @@ absl::StatusOr<Settings> SettingsFromFlags() {
   settings.cache_key_file = absl::GetFlag(FLAGS_cache_key_file);
   settings.address_file = absl::GetFlag(FLAGS_address_file);
   settings.max_connections = absl::GetFlag(FLAGS_max_connections);
+  settings.max_process_connections = absl::GetFlag(FLAGS_max_process_connections);
+  settings.memory_limit = absl::GetFlag(FLAGS_memory_limit);
   settings.rate_limit_cells = absl::GetFlag(FLAGS_rate_limit_cells);
   settings.drain_grace_nanos = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_drain_grace));
   settings.drain_timeout_nanos = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_drain_timeout));

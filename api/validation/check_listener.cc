@@ -19,6 +19,17 @@ void CheckLimits(const v1::ConnectionLimits& limits, Report& report) {
   time("idle_timeout", limits.has_idle_timeout(), limits.idle_timeout());
 }
 
+void CheckRedirect(const v1::Listener& listener, Report& report) {
+  if (!listener.has_https_redirect()) return;
+  if (listener.https_redirect().port() != 0)
+    report.Range("spec.https_redirect.port", listener.https_redirect().port(), 1, 65535);
+  if (listener.has_tls()) {
+    report.Add(
+        "spec.https_redirect", "",
+        absl::InvalidArgumentError("a listener with `tls` serves https already; drop one of them"));
+  }
+}
+
 }  // namespace
 
 void CheckListener(const v1::Listener& listener, Report& report) {
@@ -38,6 +49,7 @@ void CheckListener(const v1::Listener& listener, Report& report) {
     if (range.ok()) duplicates.Check(report, field, ToString(*range), text);
   }
   CheckLimits(listener.limits(), report);
+  CheckRedirect(listener, report);
 }
 
 }  // namespace portico::api

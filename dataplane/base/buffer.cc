@@ -34,7 +34,12 @@ BufferPool::BufferPool(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) 
 BufferPool::~BufferPool() {
   PORTICO_CHECK(live_ == 0);
   PORTICO_CHECK(lent_ == 0);
-  for (Buffer::Block* list : free_) FreeAll(list);
+  FreeIdle();
+}
+
+void BufferPool::FreeIdle() {
+  for (Buffer::Block*& list : free_) FreeAll(std::exchange(list, nullptr));
+  idle_bytes_ = 0;
 }
 
 size_t BufferPool::ClassOf(size_t size) {

@@ -101,6 +101,9 @@ class BufferPool {
   char* Lend(Buffer buffer);
   Buffer Reclaim(char* bytes);
 
+  // Gives the free blocks back to the heap.
+  void FreeIdle();
+
   // Blocks handed out and not yet returned.
   size_t live() const { return live_; }
   // Their capacity.

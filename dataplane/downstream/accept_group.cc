@@ -4,6 +4,15 @@
 #include "dataplane/downstream/acceptor.h"
 
 namespace portico::downstream {
+namespace {
+
+bool TakeOneOf(std::atomic<uint32_t>& places, uint32_t max) {
+  if (max == 0 || places.fetch_add(1, std::memory_order_relaxed) < max) return true;
+  places.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+}  // namespace
 
 size_t ChooseWorker(const WorkerLoads& loads, size_t self, absl::FunctionRef<bool(size_t)> open) {
   const size_t workers = loads.workers();
@@ -50,13 +59,15 @@ bool AcceptGroup::HandOver(size_t self, int fd, const net::SocketAddress& peer) 
   return false;
 }
 
-bool AcceptGroup::TakePlace(uint32_t max) {
-  if (max == 0 || places_.fetch_add(1, std::memory_order_relaxed) < max) return true;
-  places_.fetch_sub(1, std::memory_order_relaxed);
-  return false;
-}
+bool AcceptGroup::TakePlace(uint32_t max) { return TakeOneOf(places_, max); }
 
 void AcceptGroup::ReturnPlace(uint32_t max) {
+  if (max != 0) places_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool WorkerLoads::TakePlace(uint32_t max) { return TakeOneOf(places_, max); }
+
+void WorkerLoads::ReturnPlace(uint32_t max) {
   if (max != 0) places_.fetch_sub(1, std::memory_order_relaxed);
 }
 

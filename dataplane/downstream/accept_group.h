@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "dataplane/downstream/address_counts.h"
 #include "dataplane/event/loop.h"
 #include "dataplane/net/address.h"
 
@@ -30,11 +31,17 @@ class WorkerLoads {
     cells_[worker].connections.fetch_add(connections, std::memory_order_relaxed);
   }
 
+  // One of at most `max` connections of the process; false when there is none left. 0: no
+  // limit, nothing is counted.
+  bool TakePlace(uint32_t max);
+  void ReturnPlace(uint32_t max);
+
  private:
   struct alignas(64) Cell {
     std::atomic<int64_t> connections{0};
   };
   std::vector<Cell> cells_;
+  alignas(64) std::atomic<uint32_t> places_{0};
 };
 
 // Who serves a connection that `self` accepted: `self` while it has no more than an
@@ -69,6 +76,8 @@ class AcceptGroup {
   // when there is none left. 0: no limit, nothing is counted.
   bool TakePlace(uint32_t max);
   void ReturnPlace(uint32_t max);
+  WorkerLoads& loads() { return *loads_; }
+  AddressCounts& addresses() { return addresses_; }
 
  private:
   struct alignas(64) Member {
@@ -84,6 +93,7 @@ class AcceptGroup {
   const std::shared_ptr<WorkerLoads> loads_;
   std::vector<Member> members_;
   alignas(64) std::atomic<uint32_t> places_{0};
+  AddressCounts addresses_;
 };
 
 }  // namespace portico::downstream

@@ -34,6 +34,7 @@ Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options,
                .arenas = {}},
       listen_fd_(listen_fd),
       max_connections_(options.max_connections),
+      max_process_connections_(options.max_process_connections),
       group_(options.group != nullptr
                  ? std::move(options.group)
                  : std::make_shared<AcceptGroup>(std::make_shared<WorkerLoads>(1))),
@@ -124,8 +125,8 @@ void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
     context_.loop.engine().Close(fd);
     return;
   }
-  if (!group_->TakePlace(max_connections_)) {
-    context_.observer.OnConnectionRefused("max_connections");
+  if (const std::string_view refused = TakePlaces(); !refused.empty()) {
+    context_.observer.OnConnectionRefused(refused);
     context_.loop.engine().Close(fd);
     return;
   }
@@ -139,20 +140,49 @@ void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
 void Acceptor::TakeHandedOver(int fd, const net::SocketAddress& peer) {
   if (forced_) {
     context_.loop.engine().Close(fd);
-    group_->Ended(worker_);
-    group_->ReturnPlace(max_connections_);
+    ReturnPlaces();
   } else {
     Serve(fd, peer);
   }
   group_->Arrived(worker_);
 }
 
+std::string_view Acceptor::TakePlaces() {
+  if (!group_->TakePlace(max_connections_)) return "max_connections";
+  if (group_->loads().TakePlace(max_process_connections_)) return {};
+  group_->ReturnPlace(max_connections_);
+  return "max_process_connections";
+}
+
+void Acceptor::ReturnPlaces() {
+  group_->Ended(worker_);
+  group_->ReturnPlace(max_connections_);
+  group_->loads().ReturnPlace(max_process_connections_);
+}
+
+bool Acceptor::CountAddress(ServerConnection& connection, const net::IpAddress& address) {
+  const uint32_t max = context_.options.max_connections_per_address;
+  if (max == 0) return true;
+  if (!group_->addresses().Take(address, max)) {
+    context_.observer.OnConnectionRefused("max_connections_per_address");
+    return false;
+  }
+  connection.counted_address = address;
+  return true;
+}
+
 void Acceptor::Serve(int fd, const net::SocketAddress& peer) {
   ++accepted_;
-  ++count_;
   std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd);
+  auto connection = std::make_unique<H1ServerConnection>(context_, std::move(stream), peer);
+  // Behind a balancer, who the client is comes with its PROXY header.
+  if (!context_.options.proxy_protocol && !CountAddress(*connection, peer.ip)) {
+    ReturnPlaces();
+    return;
+  }
+  ++count_;
   context_.observer.OnConnectionOpened();
-  Hold(std::make_unique<H1ServerConnection>(context_, std::move(stream), peer));
+  Hold(std::move(connection));
 }
 
 void Acceptor::Hold(std::unique_ptr<ServerConnection> owned) {
@@ -176,6 +206,7 @@ void Acceptor::LetGo(ServerConnection& connection) {
 }
 
 void Acceptor::OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) {
+  next->counted_address = connection.counted_address;
   LetGo(connection);
   ServerConnection& begun = *next;
   Hold(std::move(next));
@@ -196,10 +227,10 @@ void Acceptor::CloseListenSocket() {
 }
 
 void Acceptor::OnConnectionEnded(ServerConnection& connection) {
+  if (connection.counted_address) group_->addresses().Return(*connection.counted_address);
   LetGo(connection);
   --count_;
-  group_->Ended(worker_);
-  group_->ReturnPlace(max_connections_);
+  ReturnPlaces();
   context_.observer.OnConnectionClosed();
 }
 

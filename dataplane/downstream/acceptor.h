@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "dataplane/downstream/accept_group.h"
@@ -26,6 +27,8 @@ struct AcceptorOptions {
   // Connections open at once, of all of `group`; above, new ones are closed at once.
   // 0: no limit.
   uint32_t max_connections = 0;
+  // The same for all listeners of the process.
+  uint32_t max_process_connections = 0;
   // The acceptors that even out their connections, and the place of this one, below the
   // number of workers. nullptr: it is alone.
   std::shared_ptr<AcceptGroup> group;
@@ -66,6 +69,7 @@ class Acceptor final : public ConnectionOwner {
 
   void OnConnectionEnded(ServerConnection& connection) override;
   void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override;
+  bool CountAddress(ServerConnection& connection, const net::IpAddress& address) override;
   // A connection that another worker has accepted. It is served whatever the state:
   // nobody else knows of it.
   void TakeHandedOver(int fd, const net::SocketAddress& peer);
@@ -77,6 +81,10 @@ class Acceptor final : public ConnectionOwner {
   // the engine has no more.
   void EndAccept();
   void Accepted(int fd, const net::SocketAddress& peer);
+  // A place of the listener and one of the process, or why there is none.
+  std::string_view TakePlaces();
+  // One that this worker was to serve, or has served, is no more.
+  void ReturnPlaces();
   void Serve(int fd, const net::SocketAddress& peer);
   // The list takes it and starts it.
   void Hold(std::unique_ptr<ServerConnection> connection);
@@ -90,6 +98,7 @@ class Acceptor final : public ConnectionOwner {
   ServerContext context_;
   int listen_fd_;
   const uint32_t max_connections_;
+  const uint32_t max_process_connections_;
   const std::shared_ptr<AcceptGroup> group_;
   const size_t worker_;
   const std::string listener_name_;

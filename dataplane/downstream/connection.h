@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/http/h1_parser.h"
+#include "dataplane/net/address.h"
 
 namespace portico::downstream {
 
@@ -24,6 +26,11 @@ struct ConnectionOptions {
   // If set, read at every response: when true, it says that its connection closes
   // (drain, first phase). Must outlive the connection.
   const bool* announce_close = nullptr;
+  // As announce_close, for a proxy that is short of memory.
+  const bool* overloaded = nullptr;
+  // Connections of one source address, all workers together; above: closed at once. 0: no
+  // limit.
+  uint32_t max_connections_per_address = 0;
   // A PROXY header is required; connections without one are closed at once.
   bool proxy_protocol = false;
   // What an answered request may still send of its body while it is read and
@@ -53,7 +60,8 @@ class ConnectionObserver {
   virtual void OnProtocolError(std::string_view reason) = 0;
   // Accepted and given to another worker, whose observer is told that it opened.
   virtual void OnConnectionHandedOver() {}
-  // Not accepted: "max_connections" or "no_descriptors".
+  // Not accepted: "max_connections", "max_process_connections",
+  // "max_connections_per_address" or "no_descriptors".
   virtual void OnConnectionRefused(std::string_view reason) = 0;
 };
 
@@ -70,6 +78,9 @@ class ConnectionOwner {
   // first bytes): it takes its place, is started, and counts as the same connection.
   // Otherwise as OnConnectionEnded(). Drained if `connection` was to drain.
   virtual void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) = 0;
+  // Who the client is was told by a PROXY header. False: it has too many connections, and
+  // this one is to be closed.
+  virtual bool CountAddress(ServerConnection&, const net::IpAddress&) { return true; }
 };
 
 // One client connection, from its acceptance to OnConnectionEnded(), which is the
@@ -88,9 +99,10 @@ class ServerConnection {
   // True while no exchange is open and no part of a request was received.
   virtual bool idle() const = 0;
 
-  // For the owner's list.
+  // For the owner: its list, and the address that it is counted with.
   ServerConnection* next = nullptr;
   ServerConnection* previous = nullptr;
+  std::optional<net::IpAddress> counted_address;
 };
 
 }  // namespace portico::downstream

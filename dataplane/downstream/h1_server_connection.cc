@@ -134,7 +134,9 @@ event::Task<bool> H1ServerConnection::ReadProxyHeader() {
   }
   input_.Consume(result.header.consumed);
   if (result.header.source.has_value()) info_.peer = *result.header.source;
-  co_return true;
+  if (context_.owner.CountAddress(*this, info_.peer.ip)) co_return true;
+  input_.Clear();
+  co_return false;
 }
 
 bool H1ServerConnection::ParseHead(H1ServerStream& stream, http::H1ParseResult& result) {

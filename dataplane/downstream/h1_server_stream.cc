@@ -36,6 +36,7 @@ bool H1ServerStream::KeepAlive() const {
   // must not be taken for a request where there is none.
   if (!request_.upgrade.empty()) return false;
   if (options.announce_close != nullptr && *options.announce_close) return false;
+  if (options.overloaded != nullptr && *options.overloaded) return false;
   if (options.max_requests_per_connection != 0 && connection_.requests_ >= options.max_requests_per_connection) {
     return false;
   }

@@ -11,6 +11,7 @@ ConnectionOptions OptionsOf(const snapshot::ListenerEntry& listener) {
   options.stream_idle_timeout = listener.stream_idle_timeout_nanos;
   options.idle_timeout = listener.idle_timeout_nanos;
   options.max_requests_per_connection = listener.max_requests_per_connection;
+  options.max_connections_per_address = listener.max_connections_per_address;
   options.proxy_protocol = listener.proxy_protocol;
   return options;
 }

@@ -236,6 +236,10 @@ void MetricsCollector::CollectTotals(Families& out) const {
           &W::tunnels_total);
   out.push_back(OneGauge("portico_tunnels_open", "Open tunnels",
                          active(&W::tunnels_total, &W::tunnels_closed_total)));
+  counter("portico_overload_shrinks_total", "Free buffers given back for lack of memory",
+          &W::overload_shrinks_total);
+  counter("portico_overload_closes_total",
+          "Requests whose connection was not kept for lack of memory", &W::overload_closes_total);
   counter("portico_retries_total", "Requests sent to an upstream once more", &W::retries_total);
   counter("portico_retries_refused_total", "Retries that the retry budget did not allow",
           &W::retries_refused_total);

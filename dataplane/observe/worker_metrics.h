@@ -75,6 +75,8 @@ class WorkerMetrics {
   Counter requests_active_started, requests_active_finished;
   // Tunnels (101) that were opened, and of them those that have ended.
   Counter tunnels_total, tunnels_closed_total;
+  // Short of memory: free buffers given back, and requests whose connection closes for it.
+  Counter overload_shrinks_total, overload_closes_total;
   Counter retries_total, retries_refused_total;
   Counter outlier_ejections_total;
   Counter jwt_cache_hits_total, jwt_cache_misses_total;

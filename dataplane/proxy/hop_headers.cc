@@ -1,5 +1,6 @@
 #include "dataplane/proxy/hop_headers.h"
 
+#include <charconv>
 #include <cstddef>
 
 #include "dataplane/proxy/request_id.h"
@@ -62,6 +63,25 @@ std::string_view SetRequestId(http::RequestHead& request, const Hop& hop,
   const std::string_view id = MakeRequestId(random, request.headers.arena());
   request.headers.Set(HeaderId::kXRequestId, id);
   return id;
+}
+
+bool CameByHttps(const http::RequestHead& request, const Hop& hop) {
+  if (hop.secure) return true;
+  const http::HeaderField* said = request.headers.Find(HeaderId::kXForwardedProto);
+  return said != nullptr && http::EqualsIgnoreCase(said->value, "https") && hop.peer_trusted() &&
+         request.headers.Count(HeaderId::kXForwardedProto) == 1;
+}
+
+std::string_view HttpsUrl(const http::RequestHead& request, uint32_t port) {
+  base::Arena& arena = request.headers.arena();
+  char text[12] = ":";
+  const char* const end = std::to_chars(text + 1, text + sizeof(text), port).ptr;
+  const std::string_view suffix =
+      port == 443 ? "" : std::string_view(text, static_cast<size_t>(end - text));
+  // OPTIONS * has no path.
+  const std::string_view path = request.path == "*" ? "/" : request.path;
+  return arena.Concat(
+      {"https://", request.host, suffix, path, request.has_query ? "?" : "", request.query});
 }
 
 void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random& random) {

@@ -2,6 +2,7 @@
 #ifndef DATAPLANE_PROXY_HOP_HEADERS_H_
 #define DATAPLANE_PROXY_HOP_HEADERS_H_
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,12 @@ net::IpAddress ClientAddress(const http::RequestHead& request, const Hop& hop);
 // usable, else a new one. Sets the field.
 std::string_view SetRequestId(http::RequestHead& request, const Hop& hop,
                               upstream::Random& random);
+
+// Whether the client sent the request by https: over TLS, or as a trusted hop says.
+bool CameByHttps(const http::RequestHead& request, const Hop& hop);
+
+// The URL of the request with https, in the arena. 443 is left out.
+std::string_view HttpsUrl(const http::RequestHead& request, uint32_t port);
 
 // Appends the peer to x-forwarded-for, sets x-forwarded-proto, drops what an
 // untrusted peer claims (x-forwarded-host and Forwarded too), and makes a

@@ -32,6 +32,17 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   x.client = ClientAddress(request, hop);
   x.request_id = SetRequestId(request, hop, x.worker.random);
 
+  if (!HasMemory(x.worker.memory, x.loop(), x.worker.metrics)) [[unlikely]] {
+    return LocalReply{503, "overloaded", "the proxy is short of memory"};
+  }
+  if (listener.https_redirect_port != 0 && !CameByHttps(request, hop)) {
+    if (request.host.empty()) {
+      return LocalReply{400, "missing_host", "without a host there is no https URL to go to"};
+    }
+    x.reason = "https_redirect";
+    return std::nullopt;
+  }
+
   x.route = x.pinned->snapshot->Match(listener, request);
   if (x.route == nullptr) {
     return LocalReply{404, "no_route", "no route matches this host, path and method"};
@@ -97,6 +108,17 @@ Task<void> ReplyLocally(Exchange& x, const LocalReply& reply) {
   co_await Reply(x, rendered);
 }
 
+// To the same URL with https (RFC 9110 section 15.4.9).
+Task<void> RedirectToHttps(Exchange& x) {
+  RenderedReply reply(x.arena());
+  reply.head.status = 308;
+  reply.head.body = http::BodyKind::kLength;
+  reply.head.headers.Add(http::HeaderId::kLocation,
+                         HttpsUrl(x.request(), x.listener->entry->https_redirect_port));
+  reply.head.headers.Add(http::HeaderId::kXRequestId, x.request_id);
+  co_await Reply(x, reply);
+}
+
 Task<void> RespondDirectly(Exchange& x) {
   RenderedReply reply(x.arena());
   const snapshot::RespondEntry& respond = *x.route->details->respond;
@@ -115,7 +137,9 @@ Task<void> RespondDirectly(Exchange& x) {
 Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& connection) {
   Exchange x(worker_, stream, connection);
   std::optional<LocalReply> reply = Prepare(x);
-  if (!reply && x.route->has_respond) {
+  if (!reply && x.route == nullptr) {
+    co_await RedirectToHttps(x);
+  } else if (!reply && x.route->has_respond) {
     co_await RespondDirectly(x);
   } else if (!reply) {
     event::Deadline deadline(x.loop(), stream.scope(), x.started + x.route->timeout_nanos,

@@ -9,6 +9,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/worker_metrics.h"
+#include "dataplane/proxy/memory_guard.h"
 #include "dataplane/snapshot/snapshot.h"
 #include "dataplane/upstream/cluster_manager.h"
 #include "dataplane/upstream/limits.h"
@@ -46,6 +47,7 @@ struct WorkerContext {
   snapshot::PolicyWorkerStates policy_states;
   upstream::RetryBudget retries;
   uint32_t active_requests = 0;
+  MemoryGuard memory = {};
   // What new exchanges pin. Null until the first revision.
   std::shared_ptr<const ActiveSnapshot> active;
 };

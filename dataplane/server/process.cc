@@ -72,6 +72,9 @@ class RunningProcess final : public Process, private AdminHooks {
         server_({.node_id = settings_.node_id,
                  .workers = settings_.workers,
                  .max_connections = settings_.max_connections,
+                 .max_process_connections = settings_.max_process_connections,
+                 .memory_limit =
+                     settings_.memory_limit != 0 ? settings_.memory_limit : DefaultMemoryLimit(),
                  .drain_grace_nanos = settings_.drain_grace_nanos,
                  .drain_timeout_nanos = settings_.drain_timeout_nanos,
                  .io_engine = settings_.io_engine,

@@ -73,6 +73,8 @@ absl::Status Server::Start() {
                       .workers = options_.workers,
                       .subset_seed = upstream::RingKey(options_.node_id, 0),
                       .max_connections = options_.max_connections,
+                      .max_process_connections = options_.max_process_connections,
+                      .memory_share = options_.memory_limit / options_.workers,
                       .clock = clock_,
                       .limits = limits_,
                       .access_log = access_log_,

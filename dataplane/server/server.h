@@ -39,6 +39,8 @@ struct ServerOptions {
   std::string node_id;
   uint32_t workers = 1;
   uint32_t max_connections = 0;  // Per listener, all workers together; 0: no limit
+  uint32_t max_process_connections = 0;
+  uint64_t memory_limit = 0;  // Bytes, all workers together; 0: no limit
   // Time between "not ready" and the end of accepting, so that balancers notice.
   int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
   // Time for open exchanges after that; then they are cut.

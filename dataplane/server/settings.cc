@@ -3,14 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 #include <optional>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace portico::server {
 namespace {
 
 constexpr uint32_t kMaxWorkers = 1024;
+constexpr uint64_t kMinMemoryLimit = 1 << 20;
 
 absl::Status Missing(const std::string& path, const char* flag) {
   if (path.empty() || access(path.c_str(), R_OK) == 0) return absl::OkStatus();
@@ -73,6 +76,11 @@ absl::Status CheckSettings(const Settings& settings) {
     return absl::InvalidArgumentError(absl::StrCat("--workers=", settings.workers,
                                                    ": must be 1 to ", kMaxWorkers));
   }
+  if (settings.memory_limit != 0 && settings.memory_limit < kMinMemoryLimit) {
+    return absl::InvalidArgumentError(absl::StrCat("--memory-limit=", settings.memory_limit,
+                                                   ": must be 0 or at least ", kMinMemoryLimit,
+                                                   " bytes"));
+  }
   if (settings.drain_grace_nanos < 0 || settings.drain_timeout_nanos < 0) {
     return absl::InvalidArgumentError("--drain-grace and --drain-timeout must not be negative");
   }
@@ -88,6 +96,17 @@ absl::Status CheckSettings(const Settings& settings) {
   }
   if (!settings.control_plane.empty()) return CheckControlPlane(settings);
   return absl::OkStatus();
+}
+
+uint64_t DefaultMemoryLimit() {
+  uint64_t bytes =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  std::string text;
+  uint64_t limit = 0;
+  // "max" without a limit.
+  if (file >> text && absl::SimpleAtoi(text, &limit) && limit > 0) bytes = std::min(bytes, limit);
+  return bytes / 4 * 3;
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(

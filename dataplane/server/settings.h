@@ -34,6 +34,9 @@ struct Settings {
   std::map<std::string, std::string> labels;
   uint32_t workers = 1;
   uint32_t max_connections = 0;
+  uint32_t max_process_connections = 0;
+  // Bytes; 0: DefaultMemoryLimit().
+  uint64_t memory_limit = 0;
   uint64_t rate_limit_cells = 1 << 20;
   std::string address_file;
   int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
@@ -44,6 +47,10 @@ struct Settings {
 // Whether the settings make sense together. Errors: InvalidArgument: one line that
 // names the flag and says what to do.
 absl::Status CheckSettings(const Settings& settings);
+
+// Three quarters of what this process may use, by its control group or by the machine, in
+// bytes.
+uint64_t DefaultMemoryLimit();
 
 // "NAME=VALUE" entries of a flag. Errors: InvalidArgument naming the flag.
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(

@@ -30,6 +30,7 @@ upstream::Random SeededRandom() {
 Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
     : index_(options.index),
       max_connections_(options.max_connections),
+      max_process_connections_(options.max_process_connections),
       metrics_(std::make_shared<observe::WorkerMetrics>()),
       loop_(std::move(engine), options.clock),
       random_(SeededRandom()),
@@ -44,6 +45,7 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
                .policy_states = std::move(options.policy_states),
                .retries = {},
                .active_requests = 0,
+               .memory = {.share = options.memory_share},
                .active = nullptr},
       proxy_(context_) {
   housekeeping_.on_fire = &Worker::OnHousekeeping;
@@ -118,6 +120,7 @@ void Worker::Apply(const std::shared_ptr<const Revision>& revision) {
 void Worker::Listen(const ListenerPlan::Listener& listener) {
   downstream::ConnectionOptions options = downstream::OptionsOf(*listener.entry);
   options.announce_close = &announce_close_;
+  options.overloaded = &context_.memory.no_keep_alive;
   if (listener.sockets.empty()) {
     for (Listening& listening : listening_) {
       if (listening.id == listener.id) listening.acceptor->SetConnectionOptions(options);
@@ -131,6 +134,7 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   acceptor.listener_name = listener.entry->name;
   acceptor.connection = options;
   acceptor.max_connections = max_connections_;
+  acceptor.max_process_connections = max_process_connections_;
   acceptor.group = listener.group;
   acceptor.worker = index_;
   downstream::ConnectionObserver& observer = *this;

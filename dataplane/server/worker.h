@@ -44,6 +44,10 @@ struct WorkerOptions {
   uint64_t subset_seed = 0;
   // Connections open at once on each listener, all workers together; 0: no limit.
   uint32_t max_connections = 0;
+  // The same on all listeners together.
+  uint32_t max_process_connections = 0;
+  // Bytes that this worker may hold; 0: no limit.
+  uint64_t memory_share = 0;
   const base::Clock& clock;
   upstream::LimitRegistry& limits;
   observe::AccessLogService& access_log;
@@ -103,6 +107,7 @@ class Worker final : private downstream::ConnectionObserver {
   // Constant after construction.
   const uint32_t index_;
   const uint32_t max_connections_;
+  const uint32_t max_process_connections_;
   const std::shared_ptr<observe::WorkerMetrics> metrics_;
 
   // Owned by the worker's thread once it runs.

@@ -41,6 +41,8 @@ absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::Sto
   entry->max_header_bytes = Or(limits.max_header_bytes(), 61440);
   entry->max_header_count = Or(limits.max_header_count(), 100);
   entry->max_requests_per_connection = limits.max_requests_per_connection();
+  entry->max_connections_per_address = limits.max_connections_per_address();
+  if (spec.has_https_redirect()) entry->https_redirect_port = Or(spec.https_redirect().port(), 443);
   entry->max_body_bytes = limits.max_body_bytes();
   entry->header_timeout_nanos = NanosOr(limits.has_header_timeout(), limits.header_timeout(), absl::Seconds(10));
   entry->stream_idle_timeout_nanos =

@@ -107,6 +107,9 @@ struct ListenerEntry {
   bool proxy_protocol = false;
   std::vector<net::CidrRange> trusted_hops;
   uint32_t max_header_bytes = 0, max_header_count = 0, max_requests_per_connection = 0;
+  uint32_t max_connections_per_address = 0;  // 0: no limit
+  // Of the https URLs that requests are sent to; 0: they are served.
+  uint32_t https_redirect_port = 0;
   uint64_t max_body_bytes = 0;  // 0: no limit
   int64_t header_timeout_nanos = 0, stream_idle_timeout_nanos = 0, idle_timeout_nanos = 0;
   std::string access_log;  // AccessLog resource's name; empty: none

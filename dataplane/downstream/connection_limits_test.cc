@@ -1,0 +1,124 @@
+// How many connections a listener, a process and a source address may have.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/downstream/address_counts.h"
+#include "dataplane/downstream/connection_test_support.h"
+
+namespace portico::downstream {
+namespace {
+
+net::IpAddress Ip(std::string_view text) { return *net::IpAddress::Parse(text); }
+
+TEST(AddressCounts, CountsEachAddressByItself) {
+  AddressCounts counts;
+  EXPECT_TRUE(counts.Take(Ip("10.0.0.1"), 2));
+  EXPECT_TRUE(counts.Take(Ip("10.0.0.1"), 2));
+  EXPECT_FALSE(counts.Take(Ip("10.0.0.1"), 2));
+  EXPECT_TRUE(counts.Take(Ip("10.0.0.2"), 2));
+  // A smaller limit takes effect at once, a larger one too.
+  EXPECT_FALSE(counts.Take(Ip("10.0.0.2"), 1));
+  EXPECT_TRUE(counts.Take(Ip("10.0.0.1"), 3));
+  EXPECT_EQ(counts.size(), 2u);
+  for (int i = 0; i < 3; ++i) counts.Return(Ip("10.0.0.1"));
+  counts.Return(Ip("10.0.0.2"));
+  EXPECT_EQ(counts.size(), 0u);
+}
+
+TEST(AddressCounts, OneClientHasManyAddressesOfIpv6) {
+  AddressCounts counts;
+  EXPECT_TRUE(counts.Take(Ip("2001:db8::1"), 2));
+  EXPECT_TRUE(counts.Take(Ip("2001:db8::2:3:4:5"), 2));
+  EXPECT_FALSE(counts.Take(Ip("2001:db8::ffff"), 2));
+  EXPECT_TRUE(counts.Take(Ip("2001:db8:0:1::1"), 2));
+  EXPECT_EQ(counts.size(), 2u);
+}
+
+TEST_F(ConnectionTest, RefusesMoreThanTheLimitOfAnAddress) {
+  AcceptorOptions options;
+  options.connection.max_connections_per_address = 2;
+  StartServer(options);
+  for (int i = 0; i < 2; ++i) {
+    Client& client = Connect();
+    client.Send(Get("/"));
+    ASSERT_TRUE(client.Receive("hello"));
+  }
+  Client& third = Connect();
+  ASSERT_TRUE(third.ReceiveEnd());
+  EXPECT_EQ(observer_.refused, std::vector<std::string>{"max_connections_per_address"});
+  EXPECT_EQ(acceptor_->connections(), 2u);
+  clients_[0]->Close();
+  ASSERT_TRUE(Until([&] { return acceptor_->connections() == 1; }));
+  Client& fourth = Connect();
+  fourth.Send(Get("/"));
+  EXPECT_TRUE(fourth.Receive("hello"));
+}
+
+TEST_F(ConnectionTest, BehindABalancerTheAddressInThePROXYHeaderCounts) {
+  AcceptorOptions options;
+  options.connection.max_connections_per_address = 1;
+  options.connection.proxy_protocol = true;
+  StartServer(options);
+  const auto from = [&](const std::string& address) -> Client& {
+    Client& client = Connect();
+    client.Send("PROXY TCP4 " + address + " 192.0.2.9 1 2\r\n" + Get("/"));
+    return client;
+  };
+  EXPECT_TRUE(from("192.0.2.1").Receive("hello"));
+  EXPECT_TRUE(from("192.0.2.2").Receive("hello"));
+  Client& again = from("192.0.2.1");
+  ASSERT_TRUE(again.ReceiveEnd());
+  EXPECT_EQ(again.received(), "");
+  EXPECT_EQ(observer_.refused, std::vector<std::string>{"max_connections_per_address"});
+  EXPECT_EQ(handler_.served, 2);
+}
+
+TEST_F(ConnectionTest, ListenersShareTheLimitOfTheProcess) {
+  const auto loads = std::make_shared<WorkerLoads>(1);
+  AcceptorOptions options;
+  options.max_process_connections = 2;
+  options.group = std::make_shared<AcceptGroup>(loads);
+  StartServer(options);
+  const net::SocketAddress first_address = address_;
+  std::unique_ptr<Acceptor> first = std::move(acceptor_);
+  options.group = std::make_shared<AcceptGroup>(loads);
+  StartServer(options);
+  Client& one = Connect();
+  one.Send(Get("/"));
+  EXPECT_TRUE(one.Receive("hello"));
+  address_ = first_address;
+  Client& two = Connect();
+  two.Send(Get("/"));
+  EXPECT_TRUE(two.Receive("hello"));
+  Client& three = Connect();
+  ASSERT_TRUE(three.ReceiveEnd());
+  EXPECT_EQ(observer_.refused, std::vector<std::string>{"max_process_connections"});
+  one.Close();
+  ASSERT_TRUE(Until([&] { return acceptor_->connections() == 0; }));
+  Client& four = Connect();
+  four.Send(Get("/"));
+  EXPECT_TRUE(four.Receive("hello"));
+  first->ForceClose(absl::CancelledError("test ends"));
+  EXPECT_TRUE(Until([&] { return first->ended(); }));
+}
+
+TEST_F(ConnectionTest, WithoutMemoryConnectionsAreNotKept) {
+  bool overloaded = false;
+  AcceptorOptions options;
+  options.connection.overloaded = &overloaded;
+  StartServer(options);
+  Client& client = Connect();
+  client.Send(Get("/"));
+  ASSERT_TRUE(client.Receive("hello"));
+  EXPECT_EQ(Count(client.received(), "Connection: close"), 0);
+  overloaded = true;
+  client.Send(Get("/"));
+  ASSERT_TRUE(client.ReceiveEnd());
+  EXPECT_EQ(Count(client.received(), "Connection: close"), 1);
+}
+
+}  // namespace
+}  // namespace portico::downstream

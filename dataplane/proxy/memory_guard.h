@@ -1,0 +1,37 @@
+// What a worker does as its memory fills.
+#ifndef DATAPLANE_PROXY_MEMORY_GUARD_H_
+#define DATAPLANE_PROXY_MEMORY_GUARD_H_
+
+#include <cstdint>
+
+#include "dataplane/event/loop.h"
+#include "dataplane/observe/worker_metrics.h"
+
+namespace portico::proxy {
+
+// Looked at when a request begins, so that it costs idle workers nothing and recovers by
+// itself. Owned by the worker.
+struct MemoryGuard {
+  // Of the share, in percent: from there on free buffers are given back; responses say
+  // that their connection closes; requests are refused.
+  static constexpr uint64_t kShrink = 70, kNoKeepAlive = 80, kShed = 90;
+  // What a connection and what belongs to it take beside buffers: objects, frames, the
+  // arena of an exchange, and its parts in the kernel. Bytes.
+  static constexpr uint64_t kConnectionBytes = 8 * 1024;
+
+  // Bytes that the worker may hold; 0: no limit.
+  uint64_t share = 0;
+  // Read by connections at every response.
+  bool no_keep_alive = false;
+  bool shrunk = false;
+};
+
+// Buffers, in use and free, and connections of both sides. Bytes.
+uint64_t AccountedBytes(event::Loop& loop, const observe::WorkerMetrics& metrics);
+
+// Looks anew. False: the request that begins is to be refused ("overloaded").
+bool HasMemory(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics);
+
+}  // namespace portico::proxy
+
+#endif  // DATAPLANE_PROXY_MEMORY_GUARD_H_
