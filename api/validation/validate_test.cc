@@ -129,6 +129,8 @@ TEST(Validate, Listener) {
         "spec.limits.idle_timeout: \"25h\": is too long",
         "spec.limits.max_header_bytes: \"1023\": is too small -- use 1024 to 1048576",
         "spec.limits.max_header_count: \"1001\""}},
+      {listener("address: \"1.1.1.1:1\", https_redirect: {port: 65536}"),
+       {"spec.https_redirect.port: \"65536\": is too large -- use 1 to 65535"}},
   });
 }
 

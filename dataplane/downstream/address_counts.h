@@ -29,7 +29,7 @@ class AddressCounts {
   static constexpr size_t kShards = 16;
   // Whether it is IPv6, and the address or its prefix.
   using Key = std::pair<bool, uint64_t>;
-  struct alignas(64) Shard {
+  struct Shard {
     std::mutex mutex;  // Guards what follows.
     absl::flat_hash_map<Key, uint32_t> counts;
   };

@@ -238,6 +238,8 @@ bool H1ClientConnection::TryPiece(absl::StatusOr<http::BodyChunk>& out) {
 
 event::Task<absl::StatusOr<http::BodyChunk>> H1ClientConnection::ReadBody() {
   H1ClientExchange& e = *exchange_;
+  // A tunnel lasts: its head, which was sent on by now, is not to keep a buffer.
+  if (e.tunnel) e.head_bytes.Reset();
   if (e.head == nullptr || e.response_failed) {
     e.piece = absl::FailedPreconditionError("there is no response to read");
   } else if (!TryPiece(e.piece)) {

@@ -49,8 +49,8 @@ std::string ReadRequest(std::string_view input, bool plain) {
   const H1ParseResult result = parser.ParseHead(input, kLimits, head);
   std::string out = Verdict(result, parser.keep_alive());
   if (result.state != State::kDone) return out;
-  for (const std::string_view part :
-       {head.method_text, head.target, head.path, head.query, head.authority, head.host}) {
+  for (const std::string_view part : {head.method_text, head.target, head.path, head.query,
+                                      head.authority, head.host, head.upgrade}) {
     out += Part(part);
   }
   for (const uint64_t number :
@@ -69,6 +69,7 @@ std::string ReadResponse(std::string_view input, Method method, bool plain) {
   base::Arena arena;
   ResponseHead head(arena);
   H1ResponseParser parser(plain);
+  parser.ExpectUpgrade("websocket");
   const H1ParseResult result = parser.ParseHead(input, kLimits, method, head);
   std::string out = Verdict(result, parser.keep_alive());
   if (result.state != State::kDone) return out;
