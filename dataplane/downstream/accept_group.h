@@ -41,7 +41,7 @@ class WorkerLoads {
     std::atomic<int64_t> connections{0};
   };
   std::vector<Cell> cells_;
-  alignas(64) std::atomic<uint32_t> places_{0};
+  std::atomic<uint32_t> places_{0};
 };
 
 // Who serves a connection that `self` accepted: `self` while it has no more than an

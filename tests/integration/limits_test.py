@@ -94,6 +94,8 @@ class LimitsTest(unittest.TestCase):
 
     def test_without_descriptors_accepting_rests_and_goes_on(self):
         proxy = self.start(workers=1, launcher=("prlimit", "--nofile=96:96"))
+        if proxy.sanitized():
+            return  # The sanitizer looks at objects through pipes, and takes them for broken when it gets none.
         connections = [self.connect(proxy) for _ in range(120)]
         # The admin endpoint has none left, either.
         support.wait_until(lambda: proxy.fds() >= 95, "the last descriptor")
