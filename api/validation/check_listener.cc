@@ -23,11 +23,6 @@ void CheckRedirect(const v1::Listener& listener, Report& report) {
   if (!listener.has_https_redirect()) return;
   if (listener.https_redirect().port() != 0)
     report.Range("spec.https_redirect.port", listener.https_redirect().port(), 1, 65535);
-  if (listener.has_tls()) {
-    report.Add(
-        "spec.https_redirect", "",
-        absl::InvalidArgumentError("a listener with `tls` serves https already; drop one of them"));
-  }
 }
 
 }  // namespace

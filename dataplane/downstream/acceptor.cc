@@ -205,14 +205,6 @@ void Acceptor::LetGo(ServerConnection& connection) {
   const std::unique_ptr<ServerConnection> owned(&connection);
 }
 
-void Acceptor::OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) {
-  next->counted_address = connection.counted_address;
-  LetGo(connection);
-  ServerConnection& begun = *next;
-  Hold(std::move(next));
-  if (forced_) begun.ForceClose(absl::UnavailableError("the proxy ends"));
-}
-
 void Acceptor::CloseListenSocket() {
   if (listen_fd_ < 0) return;
   const int listen_fd = std::exchange(listen_fd_, -1);

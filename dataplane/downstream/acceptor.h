@@ -68,7 +68,6 @@ class Acceptor final : public ConnectionOwner {
   uint64_t accepted() const { return accepted_; }
 
   void OnConnectionEnded(ServerConnection& connection) override;
-  void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override;
   bool CountAddress(ServerConnection& connection, const net::IpAddress& address) override;
   // A connection that another worker has accepted. It is served whatever the state:
   // nobody else knows of it.

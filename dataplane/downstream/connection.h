@@ -3,7 +3,6 @@
 #define DATAPLANE_DOWNSTREAM_CONNECTION_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -74,10 +73,6 @@ class ConnectionOwner {
   // Nothing of the connection is pending any more. The owner destroys it, here or
   // later.
   virtual void OnConnectionEnded(ServerConnection& connection) = 0;
-  // `next` goes on with what `connection` began (a handshake, a protocol chosen by its
-  // first bytes): it takes its place, is started, and counts as the same connection.
-  // Otherwise as OnConnectionEnded(). Drained if `connection` was to drain.
-  virtual void OnConnectionReplaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) = 0;
   // Who the client is was told by a PROXY header. False: it has too many connections, and
   // this one is to be closed.
   virtual bool CountAddress(ServerConnection&, const net::IpAddress&) { return true; }
