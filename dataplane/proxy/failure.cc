@@ -47,12 +47,15 @@ LocalReply ReplyForUpstream(const absl::Status& status, base::Arena& arena) {
   }
 }
 
+LocalReply ReplyForBody(const absl::Status& reason, base::Arena& arena) {
+  if (!absl::IsDeadlineExceeded(reason)) return ReplyForScope(reason, arena);
+  return {408, "body_timeout", Text("the request body did not come in time: ", reason, arena)};
+}
+
 LocalReply ReplyForScope(const absl::Status& reason, base::Arena& arena) {
   switch (reason.code()) {
     case absl::StatusCode::kDeadlineExceeded:
-      if (reason.message() != kRouteTimeout) {
-        return {408, "body_timeout", Text("the request body did not come in time: ", reason, arena)};
-      }
+      if (reason.message() != kRouteTimeout) return ReplyForBody(reason, arena);
       return {504, "upstream_timeout", Text("the request was not answered in time: ", reason, arena)};
     case absl::StatusCode::kInvalidArgument:
       return {400, "invalid_body", Text("the request body is not valid: ", reason, arena)};

@@ -29,6 +29,10 @@ inline constexpr char kRouteTimeout[] = "the route's timeout passed";
 // (status 0: nobody to answer), or by the request body's faults.
 snapshot::LocalReply ReplyForScope(const absl::Status& reason, base::Arena& arena);
 
+// The same while the client was to send more of the request body: a deadline that passes
+// then is no fault of the upstream.
+snapshot::LocalReply ReplyForBody(const absl::Status& reason, base::Arena& arena);
+
 }  // namespace portico::proxy
 
 #endif  // DATAPLANE_PROXY_FAILURE_H_

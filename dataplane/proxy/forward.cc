@@ -33,6 +33,8 @@ struct Attempt {
   bool download_done = false;
   // Nothing of the request is left to be sent.
   bool upload_done = false;
+  // The last piece of the request body was asked for and did not come.
+  bool awaits_client = false;
 
   http::ClientStream& upstream_stream() const { return acquired.lease.stream(); }
 };
@@ -60,7 +62,8 @@ bool TakeRetry(Exchange& x) {
 void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
   Exchange& x = attempt.x;
   if (x.stream.scope().requested()) {
-    attempt.reply = ReplyForScope(x.stream.scope().reason(), x.arena());
+    attempt.reply = attempt.awaits_client ? ReplyForBody(x.stream.scope().reason(), x.arena())
+                                          : ReplyForScope(x.stream.scope().reason(), x.arena());
     // It had the whole request and did not answer; a slow client is no fault of it.
     if (attempt.reply->status == 504 && attempt.upload_done) {
       attempt.cluster.Report(attempt.acquired.lease.host(), false);
@@ -215,12 +218,14 @@ Task<void> Upload(Attempt& attempt) {
   if (attempt.upstream_stream().TakesPipes()) x.stream.UsePipes();
   bool end = false;
   while (!end) {
+    attempt.awaits_client = true;
     absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
     if (!piece.ok()) {
       // The response, if it is still awaited, is moot: the request is not whole.
       if (!attempt.download_done) x.stream.scope().Request(piece.status());
       break;
     }
+    attempt.awaits_client = false;
     end = piece->end;
     // An upstream that no longer reads may have answered: Download() sees that, or
     // the broken connection.

@@ -51,7 +51,7 @@ spec: {{match: {{path: {{prefix: /length}}}}, upstreams: [{{name: large}}], time
 MODES = {
     # How long connections of it may last, and what ends them.
     "H": (["-H", "-i", "1", "-x", "24"], HEADER_TIMEOUT, {"header_timeout"}),
-    "B": (["-B", "-i", "1", "-s", "100000", "-x", "10"], ROUTE_TIMEOUT, {"upstream_timeout", "body_timeout", "client_disconnected"}),
+    "B": (["-B", "-i", "1", "-s", "100000", "-x", "10"], ROUTE_TIMEOUT, {"body_timeout", "client_disconnected"}),
     "X": (["-X", "-w", "64", "-y", "128", "-n", "1", "-z", "16", "-k", "3"], ROUTE_TIMEOUT, {"client_too_slow", "client_disconnected"}),
 }
 

@@ -221,6 +221,13 @@ class ProxyTest(unittest.TestCase):
         self.assert_reason(self.get("/slow?delay_ms=5000"), 504, "upstream_timeout")
         self.assert_reason(self.get("/x?reset=1"), 502, "upstream_reset")
 
+    def test_a_body_that_does_not_come_is_no_fault_of_the_upstream(self):
+        with Connection(self.address) as connection:
+            connection.send(b"POST /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc")
+            self.assert_reason(connection.read_response(), 408, "body_timeout")
+        # All of it came: now it is the upstream that is waited for.
+        self.assert_reason(fetch(self.address, "POST", "/slow?delay_ms=5000", body=b"abc"), 504, "upstream_timeout")
+
     def test_a_dead_endpoint_is_tried_around(self):
         for _ in range(20):
             self.assertEqual(self.get("/half-dead").status, 200)
