@@ -30,7 +30,9 @@ class AddressCounts {
   // Whether it is IPv6, and the address or its prefix.
   using Key = std::pair<bool, uint64_t>;
   struct Shard {
-    std::mutex mutex;  // Guards what follows.
+    // Guards what follows. Taken by workers, but only where a listener has this limit, twice in
+    // the life of a connection, for one look into a table.
+    std::mutex mutex;
     absl::flat_hash_map<Key, uint32_t> counts;
   };
   static Key KeyOf(const net::IpAddress& address);

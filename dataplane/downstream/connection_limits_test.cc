@@ -37,27 +37,30 @@ TEST(AddressCounts, OneClientHasManyAddressesOfIpv6) {
   EXPECT_EQ(counts.size(), 2u);
 }
 
-TEST_F(ConnectionTest, RefusesMoreThanTheLimitOfAnAddress) {
+class ConnectionLimitsTest : public ConnectionTest {
+ protected:
+  // Asks for something over `client`; false if no answer comes.
+  static bool Serves(Client& client) {
+    client.Send(Get("/"));
+    return client.Receive("hello");
+  }
+};
+
+TEST_F(ConnectionLimitsTest, RefusesMoreThanTheLimitOfAnAddress) {
   AcceptorOptions options;
   options.connection.max_connections_per_address = 2;
   StartServer(options);
-  for (int i = 0; i < 2; ++i) {
-    Client& client = Connect();
-    client.Send(Get("/"));
-    ASSERT_TRUE(client.Receive("hello"));
-  }
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(Serves(Connect()));
   Client& third = Connect();
   ASSERT_TRUE(third.ReceiveEnd());
   EXPECT_EQ(observer_.refused, std::vector<std::string>{"max_connections_per_address"});
   EXPECT_EQ(acceptor_->connections(), 2u);
   clients_[0]->Close();
   ASSERT_TRUE(Until([&] { return acceptor_->connections() == 1; }));
-  Client& fourth = Connect();
-  fourth.Send(Get("/"));
-  EXPECT_TRUE(fourth.Receive("hello"));
+  EXPECT_TRUE(Serves(Connect()));
 }
 
-TEST_F(ConnectionTest, BehindABalancerTheAddressInThePROXYHeaderCounts) {
+TEST_F(ConnectionLimitsTest, BehindABalancerTheAddressInThePROXYHeaderCounts) {
   AcceptorOptions options;
   options.connection.max_connections_per_address = 1;
   options.connection.proxy_protocol = true;
@@ -76,7 +79,7 @@ TEST_F(ConnectionTest, BehindABalancerTheAddressInThePROXYHeaderCounts) {
   EXPECT_EQ(handler_.served, 2);
 }
 
-TEST_F(ConnectionTest, ListenersShareTheLimitOfTheProcess) {
+TEST_F(ConnectionLimitsTest, ListenersShareTheLimitOfTheProcess) {
   const auto loads = std::make_shared<WorkerLoads>(1);
   AcceptorOptions options;
   options.max_process_connections = 2;
@@ -87,32 +90,26 @@ TEST_F(ConnectionTest, ListenersShareTheLimitOfTheProcess) {
   options.group = std::make_shared<AcceptGroup>(loads);
   StartServer(options);
   Client& one = Connect();
-  one.Send(Get("/"));
-  EXPECT_TRUE(one.Receive("hello"));
+  EXPECT_TRUE(Serves(one));
   address_ = first_address;
-  Client& two = Connect();
-  two.Send(Get("/"));
-  EXPECT_TRUE(two.Receive("hello"));
+  EXPECT_TRUE(Serves(Connect()));
   Client& three = Connect();
   ASSERT_TRUE(three.ReceiveEnd());
   EXPECT_EQ(observer_.refused, std::vector<std::string>{"max_process_connections"});
   one.Close();
   ASSERT_TRUE(Until([&] { return acceptor_->connections() == 0; }));
-  Client& four = Connect();
-  four.Send(Get("/"));
-  EXPECT_TRUE(four.Receive("hello"));
+  EXPECT_TRUE(Serves(Connect()));
   first->ForceClose(absl::CancelledError("test ends"));
   EXPECT_TRUE(Until([&] { return first->ended(); }));
 }
 
-TEST_F(ConnectionTest, WithoutMemoryConnectionsAreNotKept) {
+TEST_F(ConnectionLimitsTest, WithoutMemoryConnectionsAreNotKept) {
   bool overloaded = false;
   AcceptorOptions options;
   options.connection.overloaded = &overloaded;
   StartServer(options);
   Client& client = Connect();
-  client.Send(Get("/"));
-  ASSERT_TRUE(client.Receive("hello"));
+  ASSERT_TRUE(Serves(client));
   EXPECT_EQ(Count(client.received(), "Connection: close"), 0);
   overloaded = true;
   client.Send(Get("/"));

@@ -43,9 +43,8 @@ struct RequestHead {
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;  // with kLength
   bool expect_continue = false;
-  // The protocol that the client asks to go on with ("websocket"): the one of its Upgrade
-  // field (RFC 9110 section 7.8), in lower case, or :protocol of an extended CONNECT (RFC
-  // 8441 section 4), which is presented as a GET. Empty: none. See http/stream.h, Tunnels.
+  // The protocol that the client asks to go on with, in lower case ("websocket"; Upgrade,
+  // RFC 9110 section 7.8). Empty: none. See http/stream.h, Tunnels.
   std::string_view upgrade;
   // The request line with its CRLF, where the parser found it to be in the form that we
   // would write (h1_writer.h): as long as the members above point into it, writing is

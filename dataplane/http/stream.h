@@ -3,9 +3,8 @@
 // which is how back-pressure reaches the peer.
 //
 // Tunnels: a request whose head names an `upgrade` has no body of its own. If the response
-// is 101 (whatever the version; HTTP/2 says 200 to its client), the bodies of both
-// directions are from then on the tunnel's bytes, each ending when its side ends. If it is
-// any other, nothing is tunneled and both go on as HTTP.
+// is 101, the bodies of both directions are from then on the tunnel's bytes, each ending
+// when its side ends. If it is any other, nothing is tunneled and both go on as HTTP.
 #ifndef DATAPLANE_HTTP_STREAM_H_
 #define DATAPLANE_HTTP_STREAM_H_
 

@@ -17,23 +17,27 @@ uint64_t AccountedBytes(event::Loop& loop, const observe::WorkerMetrics& metrics
 
 bool HasMemory(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics) {
   if (guard.share == 0) return true;
-  const auto percent = [&] { return AccountedBytes(loop, metrics) * 100 / guard.share; };
-  uint64_t used = percent();
-  if (used >= MemoryGuard::kShrink) {
-    // Once on the way up, and whenever it would cost requests.
-    if (!guard.shrunk || used >= MemoryGuard::kNoKeepAlive) {
-      loop.downstream_buffers().FreeIdle();
-      loop.upstream_buffers().FreeIdle();
-      metrics.overload_shrinks_total.Add();
-      used = percent();
-    }
-    guard.shrunk = true;
-  } else {
-    guard.shrunk = false;
+  const auto above = [&](uint64_t percent, uint64_t bytes) {
+    return bytes * 100 >= guard.share * percent;
+  };
+  uint64_t bytes = AccountedBytes(loop, metrics);
+  if (!above(MemoryGuard::kShrink, bytes)) [[likely]] {
+    guard.shrunk = guard.no_keep_alive = false;
+    return true;
   }
-  guard.no_keep_alive = used >= MemoryGuard::kNoKeepAlive;
+  // Once on the way up, and whenever it would cost requests.
+  const uint64_t idle =
+      loop.downstream_buffers().idle_bytes() + loop.upstream_buffers().idle_bytes();
+  if (idle > 0 && (!guard.shrunk || above(MemoryGuard::kNoKeepAlive, bytes))) {
+    loop.downstream_buffers().FreeIdle();
+    loop.upstream_buffers().FreeIdle();
+    metrics.overload_shrinks_total.Add();
+    bytes -= idle;
+  }
+  guard.shrunk = true;
+  guard.no_keep_alive = above(MemoryGuard::kNoKeepAlive, bytes);
   if (guard.no_keep_alive) metrics.overload_closes_total.Add();
-  return used < MemoryGuard::kShed;
+  return !above(MemoryGuard::kShed, bytes);
 }
 
 }  // namespace portico::proxy

@@ -12,7 +12,6 @@
 #include "dataplane/proxy/policies.h"
 #include "dataplane/proxy/request_id.h"
 #include "dataplane/proxy/rewrite.h"
-#include "dataplane/proxy/tunnel.h"
 
 namespace portico::proxy {
 namespace {
@@ -77,8 +76,6 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   });
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;
   RewriteRequest(request, *x.route);
-  if (!request.upgrade.empty()) [[unlikely]]
-    CompleteUpgrade(request, x.worker.random);
   return std::nullopt;
 }
 

@@ -2,11 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
-#include <string_view>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "dataplane/event/cancel.h"
 #include "dataplane/proxy/failure.h"
 
@@ -45,38 +42,19 @@ struct Tunnel {
   }
 };
 
-Task<void> CarryToUpstream(Tunnel& tunnel) {
+// One direction, until its side ends. `to_upstream`: from the client.
+template <typename From, typename To>
+Task<void> Carry(Tunnel& tunnel, From& from, To& to, bool to_upstream) {
   while (true) {
-    absl::StatusOr<BodyChunk> piece = co_await tunnel.x.stream.ReadBody();
+    absl::StatusOr<BodyChunk> piece = co_await from.ReadBody();
     if (!piece.ok()) {
-      tunnel.Broken(piece.status(), /*by_upstream=*/false);
+      tunnel.Broken(piece.status(), /*by_upstream=*/!to_upstream);
       co_return;
     }
     const bool end = piece->end;
-    const absl::Status sent = co_await tunnel.upstream.SendBody(*std::move(piece));
+    const absl::Status sent = co_await to.SendBody(*std::move(piece));
     if (!sent.ok()) {
-      tunnel.Broken(sent, /*by_upstream=*/true);
-      co_return;
-    }
-    if (end) {
-      tunnel.SideEnded();
-      co_return;
-    }
-    tunnel.Moved();
-  }
-}
-
-Task<void> CarryToClient(Tunnel& tunnel) {
-  while (true) {
-    absl::StatusOr<BodyChunk> piece = co_await tunnel.upstream.ReadBody();
-    if (!piece.ok()) {
-      tunnel.Broken(piece.status(), /*by_upstream=*/true);
-      co_return;
-    }
-    const bool end = piece->end;
-    const absl::Status sent = co_await tunnel.x.stream.SendBody(*std::move(piece));
-    if (!sent.ok()) {
-      tunnel.Broken(sent, /*by_upstream=*/false);
+      tunnel.Broken(sent, /*by_upstream=*/to_upstream);
       co_return;
     }
     if (end) {
@@ -104,20 +82,7 @@ void NoteEnd(const Tunnel& tunnel, const absl::Status& reason) {
 
 }  // namespace
 
-void CompleteUpgrade(http::RequestHead& request, upstream::Random& random) {
-  constexpr std::string_view kKey = "sec-websocket-key";
-  if (request.version != http::Version::kHttp2 || request.upgrade != "websocket" ||
-      request.headers.Find(kKey) != nullptr) {
-    return;
-  }
-  const uint64_t nonce[2] = {random.Next(), random.Next()};
-  const std::string key =
-      absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(nonce), sizeof(nonce)));
-  request.headers.Add(kKey, request.headers.arena().Copy(key));
-}
-
 Task<bool> RelayTunnel(Exchange& x, http::ClientStream& upstream, http::ResponseHead& head) {
-  if (x.request().version == http::Version::kHttp2) head.headers.Remove("sec-websocket-accept");
   BeginResponse(x, head);
   BeginTunnel(x);
   BodyChunk nothing;
@@ -125,7 +90,8 @@ Task<bool> RelayTunnel(Exchange& x, http::ClientStream& upstream, http::Response
   Tunnel tunnel(x, upstream);
   if (sent.ok()) {
     tunnel.Moved();
-    co_await event::Both(CarryToUpstream(tunnel), CarryToClient(tunnel));
+    co_await event::Both(Carry(tunnel, x.stream, upstream, /*to_upstream=*/true),
+                         Carry(tunnel, upstream, x.stream, /*to_upstream=*/false));
     tunnel.idle.Clear();
   } else {
     tunnel.Broken(sent, /*by_upstream=*/false);

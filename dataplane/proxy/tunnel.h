@@ -7,16 +7,11 @@
 #include "dataplane/http/message.h"
 #include "dataplane/http/stream.h"
 #include "dataplane/proxy/exchange.h"
-#include "dataplane/upstream/random.h"
 
 namespace portico::proxy {
 
 // How long a tunnel of which one side has ended may stand still. Nanoseconds.
 inline constexpr int64_t kHalfClosedIdleNanos = 30 * base::kNanosPerSecond;
-
-// What an HTTP/1.1 upstream needs to be asked for a WebSocket and an HTTP/2 client does not
-// say: a Sec-WebSocket-Key (RFC 8441 section 5, RFC 6455 section 4.1).
-void CompleteUpgrade(http::RequestHead& request, upstream::Random& random);
 
 // Sends `head`, the upstream's 101, and carries bytes both ways until both sides have
 // ended, one is broken, or none has moved within the listener's stream_idle_timeout. A

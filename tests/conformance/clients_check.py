@@ -17,20 +17,6 @@ from tests.support import fleet as support
 SIZE = 100 << 20
 PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 
-CONFIG = """
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0"}}
----
-kind: Upstream
-name: bodies
-spec: {{endpoints: [{{address: "{endpoint}"}}]}}
----
-kind: Route
-name: all
-spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: bodies}}], timeout: 300s}}
-"""
-
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -145,30 +131,29 @@ NAMES = ("curl", "wget", "httpx", "undici", "go", "chromium")
 
 
 def main(names):
-    verdicts = Verdicts("clients")
-    with support.Fleet() as fleet:
-        body_path = fleet.path("body")
-        with open(body_path, "wb") as f:
-            f.write(random.Random(7).randbytes(SIZE))
-        wanted = digest_of(body_path)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads, server.body_path, server.reports = True, body_path, []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        config = fleet.write("config.yaml", CONFIG.format(endpoint="127.0.0.1:%d" % server.server_address[1]))
-        proxy = fleet.proxy("p1", config=config)
-        proxy.wait_ready()
-        clients = Clients(fleet, "http://%s:%d" % proxy.listener("http"), body_path, server)
-        for name in names or NAMES:
-            try:
-                found = getattr(clients, name)()
-            except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                found = {"error": str(error)}
-            for what, right in (("fetch", "hello"), ("upload", wanted), ("download", wanted)):
-                verdicts.check(f"{name}: {what}", found.get(what) == right, found.get("error", found.get(what)))
-            verdicts.say(f"{name}: done")
-        verdicts.check("the proxy lives", proxy.process.poll() is None, proxy.log())
-        server.shutdown()
-    verdicts.end()
+    with Verdicts("clients") as verdicts:
+        with support.Fleet() as fleet:
+            body_path = fleet.path("body")
+            with open(body_path, "wb") as f:
+                f.write(random.Random(7).randbytes(SIZE))
+            wanted = digest_of(body_path)
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            server.daemon_threads, server.body_path, server.reports = True, body_path, []
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            config = fleet.write("config.yaml", support.one_route("127.0.0.1:%d" % server.server_address[1], timeout="300s"))
+            proxy = fleet.proxy("p1", config=config)
+            proxy.wait_ready()
+            clients = Clients(fleet, "http://%s:%d" % proxy.listener("http"), body_path, server)
+            for name in names or NAMES:
+                try:
+                    found = getattr(clients, name)()
+                except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
+                    found = {"error": str(error)}
+                for what, right in (("fetch", "hello"), ("upload", wanted), ("download", wanted)):
+                    verdicts.check(f"{name}: {what}", found.get(what) == right, found.get("error", found.get(what)))
+                verdicts.say(f"{name}: done")
+            verdicts.check("the proxy lives", proxy.process.poll() is None, proxy.log())
+            server.shutdown()
 
 
 if __name__ == "__main__":

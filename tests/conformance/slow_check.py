@@ -1,7 +1,7 @@
 """slowhttptest in its modes H (slow headers), B (slow bodies) and X (slow reading): every connection of the attack is
 ended by its deadline, and a well-behaved client beside it is served all the time."""
 
-import re
+import collections
 import subprocess
 import threading
 import time
@@ -108,7 +108,7 @@ def attack(verdicts, fleet, proxy, mode):
     options, deadline, reasons = MODES[mode]
     address = proxy.listener("http")
     before = proxy.metrics()
-    log_before = sum(1 for _ in open(fleet.path("access.log")))
+    log_before = len(fleet.access_log())
     prefix = fleet.path(f"slow-{mode}")
     url = "http://%s:%d/%s" % (*address, "length/4000000" if mode == "X" else "echo/slow")
     probe = Probe(address)
@@ -131,25 +131,22 @@ def attack(verdicts, fleet, proxy, mode):
           support.wait_until(lambda: proxy.metrics()["portico_downstream_connections_active"] <= 1, "the end of the connections", 10))
     check(f"{mode}: the probe was served throughout", len(probe.times) >= 20 and not probe.failures, probe.failures[:5])
     check(f"{mode}: without waiting", max(probe.times) < 2, f"{max(probe.times):.2f} s")
-    with open(fleet.path("access.log")) as f:
-        found = re.findall(r'"reason":"(\w+)"', "".join(list(f)[log_before:]))
-    counted = {reason: found.count(reason) for reason in set(found)}
-    check(f"{mode}: named reasons", sum(counted.get(r, 0) for r in reasons) >= CONNECTIONS * 0.9, counted)
-    verdicts.say(f"{mode}: {int(opened)} connections, ended within {watch.held:.1f} s, reasons {counted}, slowest probe {max(probe.times) * 1000:.0f} ms")
+    counted = collections.Counter(record["reason"] for record in fleet.access_log()[log_before:] if record.get("reason"))
+    check(f"{mode}: named reasons", sum(counted[reason] for reason in reasons) >= CONNECTIONS * 0.9, counted)
+    verdicts.say(f"{mode}: {int(opened)} connections, ended within {watch.held:.1f} s, reasons {dict(counted)}, slowest probe {max(probe.times) * 1000:.0f} ms")
 
 
 def main():
-    verdicts = Verdicts("slow")
-    with support.Fleet() as fleet:
-        echo = fleet.echo("echo")
-        config = fleet.write("config.yaml", CONFIG.format(
-            folder=fleet.folder, endpoint=echo.addresses()["http"], header=HEADER_TIMEOUT, route=ROUTE_TIMEOUT, large=bodies.Upstream().address))
-        proxy = fleet.proxy("p1", config=config, workers=2)
-        proxy.wait_ready()
-        for mode in MODES:
-            attack(verdicts, fleet, proxy, mode)
-        verdicts.check("the proxy lives", proxy.process.poll() is None, proxy.log())
-    verdicts.end()
+    with Verdicts("slow") as verdicts:
+        with support.Fleet() as fleet:
+            echo = fleet.echo("echo")
+            config = fleet.write("config.yaml", CONFIG.format(
+                folder=fleet.folder, endpoint=echo.addresses()["http"], header=HEADER_TIMEOUT, route=ROUTE_TIMEOUT, large=bodies.Upstream().address))
+            proxy = fleet.proxy("p1", config=config, workers=2)
+            proxy.wait_ready()
+            for mode in MODES:
+                attack(verdicts, fleet, proxy, mode)
+            verdicts.check("the proxy lives", proxy.process.poll() is None, proxy.log())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ For each case of smuggling_table.py and each server: Portico answers as the tabl
 requests that Portico forwarded, and the next clients get their own responses over the same upstream connections.
 """
 
-import json
 import re
 import socket
 import sys
@@ -90,15 +89,13 @@ class Run:
     def forwarded(self):
         """Attempts at the server, whole and cut, as the access log has them."""
         whole = cut = 0
-        with open(self.fleet.path("access.log")) as f:
-            for line in f:
-                record = json.loads(line)
-                if not record.get("endpoint"):
-                    continue
-                if record.get("reason"):
-                    cut += record["attempts"]
-                else:
-                    whole += record["attempts"]
+        for record in self.fleet.access_log():
+            if not record.get("endpoint"):
+                continue
+            if record.get("reason"):
+                cut += record["attempts"]
+            else:
+                whole += record["attempts"]
         return whole, cut
 
     def balance(self, what):
@@ -149,14 +146,13 @@ class Run:
 
 
 def main(names):
-    verdicts = Verdicts("smuggling")
-    table = list(cases())
-    verdicts.check("cases", len(table) >= 120, len(table))
-    for name in names or real_servers.NAMES:
-        verdicts.say(f"{len(table)} cases before {name}")
-        with support.Fleet() as fleet:
-            Run(verdicts, name, fleet).run(table)
-    verdicts.end()
+    with Verdicts("smuggling") as verdicts:
+        table = list(cases())
+        verdicts.check("cases", len(table) >= 120, len(table))
+        for name in names or real_servers.NAMES:
+            verdicts.say(f"{len(table)} cases before {name}")
+            with support.Fleet() as fleet:
+                Run(verdicts, name, fleet).run(table)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ class Check:
         self.verdicts.say(f"{rss / IDLE:.1f} KiB of memory at most for each idle tunnel, both connections")
         await asyncio.gather(*(socket.close() for socket in sockets))
         await asyncio.to_thread(support.wait_until, lambda: self.open_tunnels() == before, "all tunnels ending")
-        check("all counted out", True)
+        check("all counted out", self.open_tunnels() == before)
 
 
 async def run(verdicts):
@@ -200,7 +200,6 @@ async def run(verdicts):
         await check.refusals()
         await check.over_changes()
         verdicts.check("the proxy lives", check.proxy.process.poll() is None, check.proxy.log())
-    verdicts.end()
 
 
 def main():
@@ -209,7 +208,8 @@ def main():
     except ImportError:
         python = registry_tools.python(PACKAGE)
         os.execv(python, [python, "-m", "tests.conformance.websocket_check", *sys.argv[1:]])
-    asyncio.run(run(Verdicts("websocket")))
+    with Verdicts("websocket") as verdicts:
+        asyncio.run(run(verdicts))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ Gateway::Gateway(Scenario scenario, int connections)
                .policy_states = builder_.MakeWorkerStates(),
                .retries = {},
                .active_requests = 0,
+               // Far from reached: what looking costs is part of every request.
+               .memory = {.share = uint64_t{1} << 32},
                .active = nullptr},
       proxy_(context_) {
   Install();

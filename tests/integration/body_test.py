@@ -123,8 +123,7 @@ class Cases:
     def logged(self, path):
         """What the access log says of the requests for `path`."""
         def lines():
-            with open(self.fleet.path(f"{self.ENGINE}-access.log")) as f:
-                return [entry for entry in map(json.loads, f) if entry["path"] == path]
+            return [entry for entry in self.fleet.access_log(f"{self.ENGINE}-access.log") if entry["path"] == path]
         support.wait_until(lines, f"a log line for {path}")
         return lines()
 

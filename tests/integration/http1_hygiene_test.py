@@ -5,7 +5,7 @@ import unittest
 
 from tests.support import fleet as support
 from tests.support.http_client import Connection
-from tests.support.tcp_server import TcpServer
+from tests.support.tcp_server import TcpServer, read_head
 
 CONFIG = """
 kind: Listener
@@ -36,12 +36,9 @@ class Upstream(TcpServer):
     def serve(self, connection):
         buffer = b""
         while True:
-            while b"\r\n\r\n" not in buffer:
-                data = connection.recv(65536)
-                if not data:
-                    return
-                buffer += data
-            head, buffer = buffer.split(b"\r\n\r\n", 1)
+            head, buffer = read_head(connection, buffer)
+            if head is None:
+                return
             line, *lines = head.decode("latin-1").split("\r\n")
             fields = {name.lower(): value for name, value in (field.split(": ", 1) for field in lines)}
             body = b""

@@ -366,10 +366,7 @@ spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: up}}]}}
         request_id = response.header("x-request-id")
 
         def line():
-            with open(self.fleet.path("access.log")) as f:
-                for text in f:
-                    if request_id in text:
-                        return json.loads(text)
+            return next((record for record in self.fleet.access_log() if record["request_id"] == request_id), None)
         entry = support.wait_until(line, "the log line")
         self.assertEqual((entry["status"], entry["route"], entry["upstream"]), (200, "echo", "echo"))
         self.assertEqual((entry["method"], entry["path"]), ("GET", "/logged"))

@@ -1,6 +1,5 @@
 """WebSocket tunnels through the real proxy: when one opens, what it carries, and how it ends."""
 
-import json
 import os
 import signal
 import socket
@@ -10,7 +9,7 @@ import unittest
 
 from tests.support import fleet as support
 from tests.support.http_client import Closed, Connection
-from tests.support.tcp_server import TcpServer
+from tests.support.tcp_server import TcpServer, read_head
 
 CONFIG = """
 kind: Listener
@@ -64,12 +63,9 @@ class Upstream(TcpServer):
         connection.settimeout(20)
         buffer = b""
         while True:
-            while b"\r\n\r\n" not in buffer:
-                data = connection.recv(65536)
-                if not data:
-                    return
-                buffer += data
-            head, buffer = buffer.split(b"\r\n\r\n", 1)
+            head, buffer = read_head(connection, buffer)
+            if head is None:
+                return
             self.heads.append(head.decode("latin-1"))
             path = head.split(b" ")[1]
             if path == b"/slow":
@@ -136,8 +132,7 @@ class TunnelTest(unittest.TestCase):
 
     def log(self, count):
         def lines():
-            with open(self.fleet.path("access.log")) as f:
-                found = [json.loads(line) for line in f]
+            found = self.fleet.access_log()
             return found if len(found) >= count else None
         return support.wait_until(lines, f"{count} lines in the access log")
 

@@ -8,6 +8,7 @@ Everything started here is ended by stop(), by process id. `Fleet` is a context 
         fleet.apply(control, YAML)
 """
 
+import json
 import os
 import re
 import shutil
@@ -41,13 +42,13 @@ spec: {{endpoints: [{{address: "{endpoint}"}}]}}
 ---
 kind: Route
 name: all
-spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}]}}
+spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}], timeout: {timeout}}}
 """
 
 
-def one_route(endpoint):
+def one_route(endpoint, timeout="15s"):
     """Resources that send every request to one endpoint."""
-    return ONE_ROUTE.format(endpoint=endpoint)
+    return ONE_ROUTE.format(endpoint=endpoint, timeout=timeout)
 
 
 def free_port():
@@ -208,6 +209,11 @@ class Fleet:
         with open(self.path(name), "w") as f:
             f.write(text)
         return self.path(name)
+
+    def access_log(self, name="access.log"):
+        """Its records so far."""
+        with open(self.path(name)) as f:
+            return [json.loads(line) for line in f if line.endswith("\n")]
 
     def add(self, process):
         self.processes.append(process)

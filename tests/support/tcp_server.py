@@ -4,6 +4,16 @@ import socket
 import threading
 
 
+def read_head(connection, buffer=b""):
+    """The next head, without the empty line behind it, and what came after that; (None, what there is) at the end."""
+    while b"\r\n\r\n" not in buffer:
+        data = connection.recv(65536)
+        if not data:
+            return None, buffer
+        buffer += data
+    return buffer.split(b"\r\n\r\n", 1)
+
+
 class TcpServer:
     """Accepts on a free loopback port, each connection served by a thread of its own."""
 
