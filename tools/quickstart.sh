@@ -17,6 +17,8 @@ Ctrl-C. The first run installs Debian packages (as root) and builds.
   --state-dir DIR  keep stores, logs, caches and DIR/env there (default: a temporary folder)
   --workers N      threads of each proxy (default: number of cores)
   --binaries DIR   use the programs built under DIR instead of installing and building
+
+PORTICO_BAZEL_STARTUP holds startup options for bazel, as for tools/test.sh.
 TEXT
 }
 
@@ -40,9 +42,10 @@ if [[ -z $binaries ]]; then
   "$root/tools/setup.sh"
   cd "$root"
   echo "quickstart: building (the first time takes some minutes)"
-  bazel build --config=opt //controlplane:portico_control //dataplane:portico_proxy \
+  read -ra startup_options <<<"${PORTICO_BAZEL_STARTUP:-}"
+  bazel "${startup_options[@]}" build --config=opt //controlplane:portico_control //dataplane:portico_proxy \
     //tools/porticoctl //tools/demo:echo_service
-  set -- --binaries "$(bazel info --config=opt bazel-bin 2>/dev/null)" "$@"
+  set -- --binaries "$(bazel "${startup_options[@]}" info --config=opt bazel-bin 2>/dev/null)" "$@"
   cd - >/dev/null
 fi
 
