@@ -273,7 +273,7 @@ class HostileTest(unittest.TestCase):
         for _ in range(8):
             with Connection(self.address) as connection:
                 connection.send(b"POST /judged/ok HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc")
-                self.assertEqual(connection.read_response().status, 504)
+                self.assertEqual(connection.read_response().status, 408)
         self.assertEqual(self.metrics("portico_outlier_ejections_total"), before)
 
     def test_a_host_with_the_dot_of_the_root_is_the_same_host(self):
