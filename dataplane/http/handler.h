@@ -9,6 +9,7 @@
 #include "dataplane/event/task.h"
 #include "dataplane/http/stream.h"
 #include "dataplane/net/address.h"
+#include "dataplane/net/tls_info.h"
 
 namespace portico::http {
 
@@ -23,6 +24,8 @@ struct ConnectionInfo {
   std::string_view listener_name;
   // True over TLS: what x-forwarded-proto says.
   bool secure = false;
+  // What its handshake came to; nullptr in cleartext. Lives as long as the connection.
+  const net::TlsInfo* tls = nullptr;
 };
 
 // Serves exchanges. One object serves all connections of a worker; calls overlap

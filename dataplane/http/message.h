@@ -76,6 +76,9 @@ struct BodyChunk {
   // Instead of bytes here, those in a pipe: only between streams that agreed on it
   // (ServerStream::TakesPipes() and UsePipes() in http/stream.h).
   event::PipeLease pipe;
+  // With `end`: fields that follow the body (RFC 9110 section 6.5), living as long as the
+  // exchange. HTTP/1.1 leaves them out, which RFC 9112 section 7.1.2 allows.
+  const HeaderList* trailers = nullptr;
   bool end = false;
 
   size_t size() const { return pipe == nullptr ? bytes.size() : pipe->size(); }

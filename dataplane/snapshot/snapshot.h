@@ -18,6 +18,11 @@
 #include "dataplane/routing/matcher.h"
 #include "dataplane/snapshot/policy.h"
 
+namespace portico::tls {
+class ClientContext;
+class ServerContext;
+}  // namespace portico::tls
+
 namespace portico::snapshot {
 
 // An Upstream, compiled. The same object is in successive snapshots as long as
@@ -38,6 +43,8 @@ struct UpstreamEntry {
   uint32_t outlier_failures = 0;
   int64_t outlier_base_ejection_nanos = 0;
   uint32_t outlier_max_percent = 0;
+  v1::UpstreamProtocol protocol = v1::UPSTREAM_PROTOCOL_HTTP1;
+  std::shared_ptr<const tls::ClientContext> tls;  // nullptr: cleartext
   observe::UpstreamId metric_id;
 };
 
@@ -67,6 +74,7 @@ struct RouteDetails {
   std::string match_prefix;
   std::string rewrite_prefix;
   std::string rewrite_host;
+  bool grpc_web = false;
   api::StoredResourcePtr resource;
   // Routes that were compiled for the same revision and say the same share these two. May
   // be nullptr: no policy; no direct response.
@@ -113,6 +121,9 @@ struct ListenerEntry {
   uint64_t max_body_bytes = 0;  // 0: no limit
   int64_t header_timeout_nanos = 0, stream_idle_timeout_nanos = 0, idle_timeout_nanos = 0;
   std::string access_log;  // AccessLog resource's name; empty: none
+  std::shared_ptr<const tls::ServerContext> tls;  // nullptr: cleartext
+  bool http2 = true;
+  uint32_t http2_max_streams = 0, http2_stream_window = 0, http2_connection_window = 0;
 };
 
 struct AccessLogEntry {

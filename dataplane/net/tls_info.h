@@ -1,0 +1,35 @@
+// What a TLS handshake came to, as those see it who know nothing of TLS.
+#ifndef DATAPLANE_NET_TLS_INFO_H_
+#define DATAPLANE_NET_TLS_INFO_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace portico::net {
+
+// The peer's certificate, verified. Empty strings: it has none.
+struct PeerCertificate {
+  std::string fingerprint;             // SHA-256 of its DER form, 64 lower-case hexadecimal digits.
+  std::string subject;                 // RFC 2253.
+  std::vector<std::string> dns_names;  // Subject alternative names.
+  std::vector<std::string> uris;
+};
+
+// Constant once the handshake is complete.
+struct TlsInfo {
+  std::string_view version;      // "TLSv1.2", "TLSv1.3"
+  std::string_view cipher;       // Its standard name (RFC 8446 appendix B.4).
+  std::string_view application;  // ALPN's choice: "h2", "http/1.1"; empty: none.
+  std::string server_name;       // SNI, lower case; empty: the client sent none.
+  bool resumed = false;
+  // Which client authentication the handshake was held to: 0 is the listener's, n the n-th of
+  // ListenerTls.server_names.
+  int client_authentication = 0;
+  bool has_peer_certificate = false;
+  PeerCertificate peer_certificate;
+};
+
+}  // namespace portico::net
+
+#endif  // DATAPLANE_NET_TLS_INFO_H_
