@@ -71,15 +71,42 @@ def node_modules(*packages):
     return os.path.join(folder, "node_modules")
 
 
-def go_program(source):
-    """The program that one file of Go makes."""
+def _go(*arguments, folder, modules):
+    environment = dict(os.environ, GO111MODULE="on" if modules else "off", GOFLAGS="-buildvcs=false")
+    return _run([debian("go", "golang-go"), *arguments], cwd=folder, env=environment)
+
+
+def go_program(source, *modules):
+    """The program that one file of Go makes, with these modules, each "path@version"."""
     with open(source, "rb") as f:
         text = f.read()
-    folder, complete = _folder("go", hashlib.sha256(text).hexdigest())
+    folder, complete = _folder("go", hashlib.sha256(text).hexdigest(), *modules)
     program = os.path.join(folder, "program")
     if not complete:
         shutil.copy(source, os.path.join(folder, "main.go"))
-        _run([debian("go", "golang-go"), "build", "-o", program, "main.go"], cwd=folder,
-             env=dict(os.environ, GO111MODULE="off", GOFLAGS=""))
+        if modules:
+            _go("mod", "init", "conformance", folder=folder, modules=modules)
+            _go("get", *modules, folder=folder, modules=modules)
+            _go("mod", "tidy", folder=folder, modules=modules)
+        _go("build", "-o", program, "main.go" if not modules else ".", folder=folder, modules=modules)
         _complete(folder)
     return program
+
+
+def go_tool(package, *modules):
+    """The program of a package of Go, "path@version", with these modules besides it, written alike."""
+    folder, complete = _folder("gotool", package, *modules)
+    program = os.path.join(folder, "program")
+    if not complete:
+        _go("mod", "init", "conformance", folder=folder, modules=[package])
+        _go("get", package, *modules, folder=folder, modules=[package])
+        _go("build", "-o", program, package.split("@")[0], folder=folder, modules=[package])
+        _complete(folder)
+    return program
+
+
+def run_with(module, *packages):
+    """Runs the check `module` again with a Python that has these packages of PyPI, unless this one is it."""
+    interpreter = python(*packages)
+    if os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(os.path.dirname(interpreter))):
+        os.execv(interpreter, [interpreter, "-m", module, *sys.argv[1:]])
