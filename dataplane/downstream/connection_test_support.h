@@ -52,6 +52,7 @@ class TestHandler final : public http::ExchangeHandler {
     if (path == "/read") co_await ReadAll(stream);
     if (path == "/peer") co_await Reply(stream, connection.peer.ToString());
     if (path == "/short") co_await WrongLength(stream);
+    if (path == "/trailers") co_await SendTrailers(stream);
     if (path == "/") co_await Reply(stream, "hello");
     --open;
   }
@@ -173,6 +174,23 @@ class TestHandler final : public http::ExchangeHandler {
     chunk.bytes = "half";
     co_await stream.SendHead(head, std::move(chunk));
     stream.Abort();
+  }
+
+  // "hello" and fields behind it, of which not all are safe.
+  event::Task<void> SendTrailers(http::ServerStream& stream) {
+    http::ResponseHead head(stream.arena());
+    head.status = 200;
+    head.body = BodyKind::kChunked;
+    http::HeaderList trailers(stream.arena());
+    trailers.Add("grpc-status", "0");
+    trailers.Add("content-length", "9");
+    trailers.Add("x-b", "1\r\nx-c: 2");
+    co_await stream.SendHead(head, BodyChunk());
+    BodyChunk chunk;
+    chunk.bytes = hold ? "" : "hello";
+    chunk.trailers = &trailers;
+    chunk.end = true;
+    last_status = co_await stream.SendBody(std::move(chunk));
   }
 
   event::Task<void> WrongLength(http::ServerStream& stream) {

@@ -5,6 +5,7 @@
 
 #include "dataplane/base/check.h"
 #include "dataplane/downstream/h1_server_stream.h"
+#include "dataplane/http/trailers.h"
 #include "dataplane/net/proxy_protocol.h"
 
 namespace portico::downstream {
@@ -145,7 +146,12 @@ bool H1ServerConnection::ParseHead(H1ServerStream& stream, http::H1ParseResult& 
   // Shared first: consuming the last byte lets the buffer go.
   base::Buffer head_bytes = input_.Share();
   input_.Consume(result.consumed);
-  http::RemoveHopByHopFields(stream.request_.headers);
+  http::RequestHead& request = stream.request_;
+  if (request.headers.Find(http::HeaderId::kTe) != nullptr) [[unlikely]] {
+    request.takes_trailers =
+        request.version == http::Version::kHttp11 && http::TakesTrailers(request.headers);
+  }
+  http::RemoveHopByHopFields(request.headers);
   stream.Begin(std::move(head_bytes), stream.parser_.keep_alive());
   return true;
 }

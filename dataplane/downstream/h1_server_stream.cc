@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "dataplane/downstream/h1_server_connection.h"
+#include "dataplane/http/trailers.h"
 
 namespace portico::downstream {
 namespace {
@@ -201,7 +202,9 @@ bool H1ServerStream::AddBody(const http::BodyChunk& chunk) {
       send_.Add(chunk.bytes);
       break;
     case http::BodyKind::kChunked:
-      if (size > 0) {
+      if (chunk.end && chunk.trailers != nullptr && request_.takes_trailers) [[unlikely]] {
+        AddLastChunk(chunk);
+      } else if (size > 0) {
         send_.Add(http::WriteChunkHead(size, chunk_head_));
         send_.Add(chunk.bytes);
         send_.Add(chunk.end ? http::kChunkEndAndLast : http::kChunkEnd);
@@ -216,6 +219,17 @@ bool H1ServerStream::AddBody(const http::BodyChunk& chunk) {
   }
   response_bytes_ += size;
   return true;
+}
+
+void H1ServerStream::AddLastChunk(const http::BodyChunk& chunk) {
+  const std::string_view last = http::WriteLastChunk(*chunk.trailers, arena_);
+  if (chunk.size() == 0) {
+    send_.Add(last);
+    return;
+  }
+  send_.Add(http::WriteChunkHead(chunk.size(), chunk_head_));
+  send_.Add(chunk.bytes);
+  send_.Add(arena_.Concat({http::kChunkEnd, last}));
 }
 
 absl::Status H1ServerStream::WrongLength() {

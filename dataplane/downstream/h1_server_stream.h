@@ -70,6 +70,8 @@ class H1ServerStream final : public http::ServerStream {
   absl::Status AddHead(const http::ResponseHead& head, const http::BodyChunk& first);
   // Adds a piece and its framing; false if it breaks the declared length.
   bool AddBody(const http::BodyChunk& chunk);
+  // The last piece, and the trailers behind it.
+  void AddLastChunk(const http::BodyChunk& chunk);
   absl::Status WrongLength();
   // A 101 is about to be sent.
   void BeginTunnel();

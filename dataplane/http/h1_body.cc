@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint8_t kMaxSizeDigits = 15;
 constexpr uint16_t kMaxExtensionBytes = 1024;
-constexpr uint16_t kMaxTrailerBytes = 8 * 1024;
+constexpr uint16_t kMaxTrailerBytes = TrailerSection::kMaxBytes;
 
 }  // namespace
 
@@ -31,7 +31,7 @@ BodyDecoder::BodyDecoder(BodyKind kind, uint64_t content_length) : kind_(kind) {
   }
 }
 
-std::string_view BodyDecoder::Step(unsigned char byte) {
+std::string_view BodyDecoder::Step(unsigned char byte, TrailerSection* trailers) {
   const char c = static_cast<char>(byte);
   switch (state_) {
     case State::kSizeFirst:
@@ -79,6 +79,7 @@ std::string_view BodyDecoder::Step(unsigned char byte) {
       [[fallthrough]];
     case State::kTrailerName:
       if (++trailer_bytes_ > kMaxTrailerBytes) return "trailers_too_large";
+      if (trailers != nullptr) trailers->Put(trailer_bytes_ - 1, c);
       if (c == ':' && state_ == State::kTrailerName) {
         state_ = State::kTrailerValue;
         return {};
@@ -88,6 +89,7 @@ std::string_view BodyDecoder::Step(unsigned char byte) {
       return {};
     case State::kTrailerValue:
       if (++trailer_bytes_ > kMaxTrailerBytes) return "trailers_too_large";
+      if (trailers != nullptr) trailers->Put(trailer_bytes_ - 1, c == '\r' ? '\n' : c);
       if (c == '\r') {
         state_ = State::kTrailerLf;
         return {};
@@ -110,7 +112,7 @@ std::string_view BodyDecoder::Step(unsigned char byte) {
   return "invalid_chunk_ending";
 }
 
-BodyDecoder::Result BodyDecoder::Decode(std::string_view input) {
+BodyDecoder::Result BodyDecoder::Decode(std::string_view input, TrailerSection* trailers) {
   Result result;
   while (result.consumed < input.size() && state_ != State::kDone) {
     if (state_ == State::kContent && kind_ == BodyKind::kUntilClose) {
@@ -130,7 +132,7 @@ BodyDecoder::Result BodyDecoder::Decode(std::string_view input) {
       result.error = "invalid_chunk_ending";
       return result;
     }
-    result.error = Step(static_cast<unsigned char>(input[result.consumed]));
+    result.error = Step(static_cast<unsigned char>(input[result.consumed]), trailers);
     if (!result.error.empty()) {
       state_ = State::kFailed;
       return result;

@@ -7,14 +7,15 @@
 #include <string_view>
 
 #include "dataplane/http/message.h"
+#include "dataplane/http/trailers.h"
 
 namespace portico::http {
 
 // Takes a body out of the bytes of a connection, whatever way they are split.
 // Chunked bodies are decoded strictly (RFC 9112 section 7.1): sizes of at most 15
 // hexadecimal digits, CRLF everywhere, extensions of at most 1 KiB a chunk and
-// trailer fields of at most 8 KiB together, both dropped. Copying one is how to
-// look ahead.
+// trailer fields of at most 8 KiB together. Extensions are dropped, and so are trailer
+// fields unless somebody keeps them. Copying one is how to look ahead.
 class BodyDecoder {
  public:
   BodyDecoder() = default;  // No body: done.
@@ -33,8 +34,9 @@ class BodyDecoder {
     std::string_view error;
   };
   // Decodes up to the end of the first piece of content. Unless `done`, call again
-  // with the rest of the input, and with more bytes when all are consumed.
-  Result Decode(std::string_view input);
+  // with the rest of the input, and with more bytes when all are consumed. `trailers`: where
+  // trailer fields are put, always the same; nullptr: they are dropped.
+  Result Decode(std::string_view input, TrailerSection* trailers = nullptr);
 
   // Bytes of content, at most remaining() if that is known, went by unseen: only with
   // kLength and kUntilClose. True if they complete the body.
@@ -45,6 +47,8 @@ class BodyDecoder {
 
   bool done() const { return state_ == State::kDone; }
   BodyKind kind() const { return kind_; }
+  // How many bytes of the TrailerSection are written.
+  uint16_t trailer_bytes() const { return trailer_bytes_; }
   // Bytes to come where that is known (kLength), otherwise 0.
   uint64_t remaining() const { return kind_ == BodyKind::kLength ? remaining_ : 0; }
 
@@ -54,7 +58,7 @@ class BodyDecoder {
     kTrailerStart, kTrailerName, kTrailerValue, kTrailerLf, kEndLf, kFailed
   };
   // One byte of chunked framing; returns an error or nothing.
-  std::string_view Step(unsigned char byte);
+  std::string_view Step(unsigned char byte, TrailerSection* trailers);
 
   BodyKind kind_ = BodyKind::kNone;
   State state_ = State::kDone;

@@ -143,5 +143,30 @@ TEST(BodyDecoderDeathTest, NoMoreThanRemains) {
   EXPECT_DEATH(decoder.Skip(101), "check failed");
 }
 
+TEST(BodyDecoder, KeepsTrailersHoweverTheyAreSplit) {
+  const std::string input = "1\r\na\r\n0\r\ngrpc-status: 0\r\nHost: x\r\nx-b:\r\n\r\nnext";
+  for (size_t split = 0; split <= input.size(); ++split) {
+    base::Arena arena;
+    TrailerSection section(arena);
+    BodyDecoder decoder(BodyKind::kChunked, 0);
+    const std::string_view whole = input;
+    for (std::string_view piece : {whole.substr(0, split), whole.substr(split)}) {
+      BodyDecoder ahead = decoder;
+      ahead.Decode(piece, &section);
+      while (!piece.empty() && !decoder.done()) {
+        const BodyDecoder::Result result = decoder.Decode(piece, &section);
+        ASSERT_EQ(result.error, "");
+        piece.remove_prefix(result.consumed);
+      }
+    }
+    ASSERT_TRUE(decoder.done());
+    const HeaderList* trailers = section.Fields(decoder.trailer_bytes());
+    ASSERT_NE(trailers, nullptr);
+    EXPECT_EQ(trailers->size(), 2u);
+    EXPECT_EQ(trailers->Find(HeaderId::kGrpcStatus)->value, "0");
+    EXPECT_EQ(trailers->Find("x-b")->value, "");
+  }
+}
+
 }  // namespace
 }  // namespace portico::http

@@ -36,13 +36,23 @@ base::Buffer H1Input::TakeForMore(base::BufferPool& pool, size_t limit) {
   return out;
 }
 
-H1Input::Piece H1Input::NextPiece(BodyDecoder& decoder, base::BufferPool& pool) {
+H1Input::Piece H1Input::NextPiece(BodyDecoder& decoder, base::BufferPool& pool,
+                                  TrailerSection* trailers) {
+  Piece piece = TakePiece(decoder, pool, trailers);
+  if (trailers != nullptr && piece.chunk.end) [[unlikely]] {
+    piece.chunk.trailers = trailers->Fields(decoder.trailer_bytes());
+  }
+  return piece;
+}
+
+H1Input::Piece H1Input::TakePiece(BodyDecoder& decoder, base::BufferPool& pool,
+                                  TrailerSection* trailers) {
   Piece piece;
   if (decoder.done()) {
     piece.chunk.end = true;
     return piece;
   }
-  const BodyDecoder::Result result = decoder.Decode(unread());
+  const BodyDecoder::Result result = decoder.Decode(unread(), trailers);
   if (!result.error.empty()) {
     piece.error = result.error;
     return piece;
@@ -56,10 +66,10 @@ H1Input::Piece H1Input::NextPiece(BodyDecoder& decoder, base::BufferPool& pool) 
   if (decoder.kind() == BodyKind::kChunked) {
     // Only framing may follow: then the end is here, or there is no more now.
     BodyDecoder ahead = decoder;
-    const BodyDecoder::Result next = ahead.Decode(unread().substr(result.consumed));
+    const BodyDecoder::Result next = ahead.Decode(unread().substr(result.consumed), trailers);
     if (next.error.empty() && !next.payload.empty() && result.payload.size() < kSmallPiece) {
       position_ += result.consumed;
-      Gather(decoder, pool, result.payload, piece);
+      Gather(decoder, pool, trailers, result.payload, piece);
       return piece;
     }
     if (next.error.empty() && next.payload.empty()) {
@@ -77,13 +87,14 @@ H1Input::Piece H1Input::NextPiece(BodyDecoder& decoder, base::BufferPool& pool) 
   return piece;
 }
 
-void H1Input::Gather(BodyDecoder& decoder, base::BufferPool& pool, std::string_view first, Piece& piece) {
+void H1Input::Gather(BodyDecoder& decoder, base::BufferPool& pool, TrailerSection* trailers,
+                     std::string_view first, Piece& piece) {
   base::Buffer out = pool.Allocate();
   size_t size = first.size();
   std::memcpy(out.data(), first.data(), size);
   while (position_ < buffer_.size()) {
     BodyDecoder ahead = decoder;
-    const BodyDecoder::Result next = ahead.Decode(unread());
+    const BodyDecoder::Result next = ahead.Decode(unread(), trailers);
     // An error comes out with the next piece, when what was good is delivered.
     if (!next.error.empty() || next.payload.size() > out.capacity() - size) break;
     if (!next.payload.empty()) std::memcpy(out.data() + size, next.payload.data(), next.payload.size());

@@ -51,13 +51,17 @@ class H1Input {
   };
   // Gives a slice of the buffer with as much as lies there in one piece, or a copy
   // of several pieces where they are small: a peer that sends one byte in each chunk
-  // must not cost a system call for each. `end` is set as soon as it is known.
-  Piece NextPiece(BodyDecoder& decoder, base::BufferPool& pool);
+  // must not cost a system call for each. `end` is set as soon as it is known, and with it
+  // the trailers that are safe, if `trailers` is where they are kept.
+  Piece NextPiece(BodyDecoder& decoder, base::BufferPool& pool,
+                  TrailerSection* trailers = nullptr);
   // Whether NextPiece() would not need more.
   bool HasPiece(const BodyDecoder& decoder) const;
 
  private:
-  void Gather(BodyDecoder& decoder, base::BufferPool& pool, std::string_view first, Piece& piece);
+  Piece TakePiece(BodyDecoder& decoder, base::BufferPool& pool, TrailerSection* trailers);
+  void Gather(BodyDecoder& decoder, base::BufferPool& pool, TrailerSection* trailers,
+              std::string_view first, Piece& piece);
 
   base::Buffer buffer_;
   size_t position_ = 0;

@@ -43,6 +43,10 @@ struct RequestHead {
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;  // with kLength
   bool expect_continue = false;
+  // The client takes trailers of the response: HTTP/1.1 with "TE: trailers" (RFC 9110 section
+  // 6.5.1), and HTTP/2. The TE field itself is of one hop and is not in `headers`; gRPC requests
+  // are sent upstream with one.
+  bool takes_trailers = false;
   // The protocol that the client asks to go on with, in lower case ("websocket"; Upgrade,
   // RFC 9110 section 7.8). Empty: none. See http/stream.h, Tunnels.
   std::string_view upgrade;
@@ -77,7 +81,9 @@ struct BodyChunk {
   // (ServerStream::TakesPipes() and UsePipes() in http/stream.h).
   event::PipeLease pipe;
   // With `end`: fields that follow the body (RFC 9110 section 6.5), living as long as the
-  // exchange. HTTP/1.1 leaves them out, which RFC 9112 section 7.1.2 allows.
+  // exchange. The proxy hands on only those that IsSafeTrailer() (http/trailers.h) lets pass;
+  // HTTP/1.1 requests leave them out, and so do responses to clients that do not take them,
+  // which RFC 9112 section 7.1.2 allows.
   const HeaderList* trailers = nullptr;
   bool end = false;
 

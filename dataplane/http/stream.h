@@ -5,6 +5,8 @@
 // Tunnels: a request whose head names an `upgrade` has no body of its own. If the response
 // is 101, the bodies of both directions are from then on the tunnel's bytes, each ending
 // when its side ends. If it is any other, nothing is tunneled and both go on as HTTP.
+// HTTP/2's extended CONNECT (RFC 8441) is given to the proxy as what it stands for: a GET with
+// Version::kHttp2 and an `upgrade`; there 200 is what 101 is here, and no other 2xx is sent.
 #ifndef DATAPLANE_HTTP_STREAM_H_
 #define DATAPLANE_HTTP_STREAM_H_
 
@@ -83,9 +85,13 @@ class ClientStream {
   virtual bool TakesPipes() const { return false; }
   virtual void UsePipes() {}
 
-  // True when the peer provably did not act on the request: the connection was
-  // reused and ended before the first byte of a response.
+  // True when the peer seems not to have acted on the request: the connection was reused
+  // and ended before the first byte of a response.
   virtual bool unprocessed() const = 0;
+  // True when the peer said so itself: whatever the method, the request may be sent again
+  // (HTTP/2: REFUSED_STREAM, or a GOAWAY that leaves this stream out, RFC 9113 section 8.7;
+  // and a stream that was never sent). Implies unprocessed().
+  virtual bool refused() const { return false; }
 };
 
 }  // namespace portico::http

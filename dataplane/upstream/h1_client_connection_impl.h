@@ -54,6 +54,8 @@ struct H1ClientExchange {
   absl::StatusOr<http::BodyChunk> piece;
   base::Buffer head_bytes;
   http::BodyDecoder decoder;
+  // Where trailers are kept for a client that takes them.
+  http::TrailerSection* trailers = nullptr;
   net::ReceiveSize body_size;
   uint64_t received = 0;  // Bytes of the response, head and body.
   // What a receive moves bytes into, if UsePipes() was called.

@@ -106,6 +106,7 @@ event::Task<absl::Status> H1ClientConnection::SendHead(const http::RequestHead& 
   e.framing = head.body;
   e.request_remaining = head.body == http::BodyKind::kLength ? head.content_length : 0;
   e.parser.ExpectUpgrade(head.upgrade);
+  if (head.takes_trailers) [[unlikely]] e.trailers = e.arena.New<http::TrailerSection>(e.arena);
   absl::StatusOr<base::Buffer> bytes = http::WriteRequestHead(head, loop_.upstream_buffers());
   if (!bytes.ok()) return event::Ended(absl::Status(bytes.status()));
   e.sent_head = *std::move(bytes);
@@ -217,7 +218,7 @@ bool H1ClientConnection::TryPiece(absl::StatusOr<http::BodyChunk>& out) {
     out = std::move(chunk);
     return true;
   }
-  http::H1Input::Piece piece = input_.NextPiece(e.decoder, loop_.upstream_buffers());
+  http::H1Input::Piece piece = input_.NextPiece(e.decoder, loop_.upstream_buffers(), e.trailers);
   if (!piece.error.empty()) {
     out = ResponseFailed(
         absl::InvalidArgumentError(absl::string_view(piece.error.data(), piece.error.size())));

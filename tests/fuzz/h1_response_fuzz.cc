@@ -1,7 +1,7 @@
 // HTTP/1.1 responses from an upstream. The first byte chooses the request that they
 // answer. Whatever bytes come, and however they are split, the same messages or the
 // same error come out, through the path that connections use; and a response that is
-// written again means the same.
+// written again means the same, its trailers too.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "dataplane/http/h1_input.h"
 #include "dataplane/http/h1_parser.h"
 #include "dataplane/http/h1_writer.h"
+#include "dataplane/http/trailers.h"
 
 namespace portico::http {
 namespace {
@@ -52,6 +53,30 @@ void CheckWriting(const ResponseHead& head, Method method, base::BufferPool& poo
   if (!head.reason.empty()) PORTICO_CHECK(stable->view() == written->view());
 }
 
+std::string TrailersOf(const HeaderList* trailers) {
+  std::string out;
+  if (trailers == nullptr) return out;
+  for (const HeaderField& field : *trailers) {
+    PORTICO_CHECK(IsSafeTrailer(field));
+    out.append("\n").append(field.name).append(":").append(field.value);
+  }
+  return out;
+}
+
+// What is written to a client is read by it as it was.
+void CheckWritingTrailers(const HeaderList* trailers) {
+  if (trailers == nullptr) return;
+  base::Arena arena;
+  const std::string_view written = WriteLastChunk(*trailers, arena);
+  BodyDecoder decoder(BodyKind::kChunked, 0);
+  TrailerSection section(arena);
+  const BodyDecoder::Result result = decoder.Decode(written, &section);
+  // "name:" becomes "name: ", which may be too long then.
+  if (result.error == "trailers_too_large") return;
+  PORTICO_CHECK(result.done && result.consumed == written.size() && result.payload.empty());
+  PORTICO_CHECK(TrailersOf(section.Fields(decoder.trailer_bytes())) == TrailersOf(trailers));
+}
+
 // Feeds `input` in pieces of `steps` bytes through an H1Input.
 class Reader {
  public:
@@ -83,14 +108,20 @@ class Reader {
  private:
   bool ReadBody(const ResponseHead& head) {
     BodyDecoder decoder(head.body, head.content_length);
+    base::Arena arena;
+    TrailerSection trailers(arena);
     while (true) {
-      const H1Input::Piece piece = input_.NextPiece(decoder, pool_);
+      const H1Input::Piece piece = input_.NextPiece(decoder, pool_, &trailers);
       out_ += piece.chunk.bytes;
       if (!piece.error.empty()) {
         out_ += "|" + std::string(piece.error);
         return false;
       }
-      if (piece.chunk.end) return true;
+      if (piece.chunk.end) {
+        CheckWritingTrailers(piece.chunk.trailers);
+        out_ += TrailersOf(piece.chunk.trailers);
+        return true;
+      }
       PORTICO_CHECK(piece.need_more || !piece.chunk.bytes.empty());
       if (piece.need_more && !More(base::Buffer())) {
         out_ += decoder.Finish() ? "|closed" : "|truncated";
