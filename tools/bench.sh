@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Portico beside HAProxy, nginx, Envoy, Traefik, Caddy and a Node proxy, in one interleaved run.
 #
-#   tools/bench.sh                                     # everything, 24 minutes on a quiet machine, 35 at most
-#   tools/bench.sh --rounds 3                          # the same in 18, 22 at most
-#   tools/bench.sh --quick                             # a first look, five minutes
+#   tools/bench.sh                                     # everything, 30 minutes on a quiet machine, 42 at most
+#   tools/bench.sh --rounds 3                          # the same in 23, 28 at most
+#   tools/bench.sh --quick                             # a first look, nine minutes
 #   tools/bench.sh --scenario a,c --peers haproxy,nginx --rounds 3 --json FILE
 #   tools/bench.sh --help
 #
@@ -14,7 +14,7 @@
 set -euo pipefail
 
 readonly ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-readonly TOOLS=(//tests/bench/load:bench_load //tests/bench/load:bench_upstream)
+readonly TOOLS=(//tests/bench/load:bench_load //tests/bench/load:bench_upstream //tests/bench/load:bench_around)
 readonly PRODUCT=(//dataplane:portico_proxy //controlplane:portico_control //tools/porticoctl)
 
 read -ra startup_options <<<"${PORTICO_BAZEL_STARTUP:-}"

@@ -8,7 +8,8 @@ import tempfile
 import unittest
 import xml.etree.ElementTree
 
-from tests.bench.suite import (chart, estimate, load, machine, main, report, rounds, routes, scenarios, servers, targets)
+from tests.bench.suite import (chart, estimate, load, machine, main, report, rounds, routes, scenarios, servers, targets,
+                               tls)
 
 NEEDED = ("scenario", "server", "engine", "connections", "cpu_us_per_request", "user_us", "sys_us",
           "requests_per_second", "p50_us", "p99_us", "p999_us", "rss_kib", "rounds")
@@ -111,6 +112,12 @@ class ReportTest(unittest.TestCase):
             row("e", "portico", None, "idle", 10000, "uring", rss_before_kib=100.0, kib_per_connection=0.9),
             row("f", "portico", 9.0, "rate 20000", engine="uring", p99_steady_us=10.0, p999_steady_us=20.0, p99_ratio=1.3,
                 changes=5),
+            row("g", "portico", 10.0, "plain", engine="uring"), row("g", "portico", 14.0, "TLS", engine="uring"),
+            row("g", "haproxy", 20.0, "plain"), row("g", "haproxy", 30.0, "TLS"),
+            row("h", "portico", 240.0, "handshake", 32, "uring"), row("h", "nginx", 300.0, "handshake", 32),
+            row("i", "portico", 15.0, "h2", 16, "uring"), row("i", "haproxy", 19.0, "h2", 16),
+            row("j", "portico", None, "idle TLS", 2000, "uring", rss_before_kib=100.0, kib_per_connection=14.9),
+            row("j", "portico", None, "idle h2 over TLS", 2000, "uring", rss_before_kib=100.0, kib_per_connection=20.1),
         ]
         self.about = {
             "machine": {"processor": "P", "cores": 2, "kernel": "6"}, "proxy_core": 0, "load_core": 1, "rounds": 3,
@@ -134,6 +141,13 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(self.verdict("e", "1 KiB")["verdict"], targets.MET)
         self.assertEqual(self.verdict("f", "1.2")["verdict"], targets.MISSED)
         self.assertFalse([t for t in targets.evaluate(self.rows) if t["scenario"].startswith("b")])
+        self.assertEqual(self.verdict("g", "haproxy")["measured"], "0.40 (4.0 us, haproxy 10.0 us)")
+        self.assertEqual(self.verdict("g", "haproxy")["verdict"], targets.MET)
+        self.assertEqual(self.verdict("h", "nginx")["verdict"], targets.MISSED)
+        self.assertEqual(self.verdict("i", "haproxy")["measured"], "0.79")
+        self.assertEqual(self.verdict("i", "envoy")["verdict"], targets.UNKNOWN)
+        self.assertEqual(self.verdict("j, idle TLS", "15 KiB")["verdict"], targets.MET)
+        self.assertEqual(self.verdict("j, idle h2", "20 KiB")["verdict"], targets.MISSED)
 
     def test_markdown(self):
         text = report.markdown(self.rows, targets.evaluate(self.rows), self.about)
@@ -165,7 +179,7 @@ class ConfigurationTest(unittest.TestCase):
     def test_command_line(self):
         options = main.parse(["--scenario", "a,c", "--peers", "haproxy,nginx", "--rounds", "3"])
         self.assertEqual((options.scenario, options.peers, options.rounds), (["a", "c"], ["haproxy", "nginx"], 3))
-        self.assertEqual(main.parse([]).scenario, list("abcdef"))
+        self.assertEqual(main.parse([]).scenario, list("abcdefghij"))
         self.assertEqual(main.parse(["--peers", "none"]).peers, [])
         self.assertEqual(main.parse(["--quick"]).peers, ["haproxy", "nginx", "envoy"])
         with self.assertRaises(SystemExit):
@@ -173,13 +187,26 @@ class ConfigurationTest(unittest.TestCase):
 
     def test_three_rounds_of_everything_fit_into_25_minutes_though_one_in_three_is_measured_again(self):
         options = main.parse(["--rounds", "3"])
-        quiet = estimate.minutes(options, scenarios.ENGINES, servers.PEERS)
+        quiet = estimate.minutes(options, scenarios.ENGINES, ["haproxy", "nginx", "envoy"])
         self.assertEqual(options.extra_rounds, 1)
-        self.assertLess(quiet * 4 / 3, 25)
+        # What is measured once, starts and idle connections among it, is not measured again.
+        once = estimate.minutes(main.parse(["--rounds", "3", "--scenario", "e,f,j"]), scenarios.ENGINES,
+                                ["haproxy", "nginx", "envoy"])
+        self.assertLess(once + (quiet - once) * 5 / 4, 25)
         self.assertGreater(quiet, 10)
-        self.assertLess(estimate.minutes(main.parse(["--quick"]), scenarios.ENGINES, ["haproxy", "nginx", "envoy"]), 6)
+        self.assertLess(estimate.minutes(main.parse(["--quick"]), scenarios.ENGINES, ["haproxy", "nginx", "envoy"]), 9)
         part = main.parse(["--scenario", "a", "--rounds", "3"])
         self.assertLess(estimate.minutes(part, ["uring"], ["haproxy"]), 2)
+
+    def test_figures_of_h2load(self):
+        output = ("finished in 2.00s, 500.00 req/s, 1.00MB/s\n"
+                  "requests: 1000 total, 1032 started, 1000 done, 998 succeeded, 2 failed, 0 errored, 0 timeout\n"
+                  "status codes: 998 2xx, 0 3xx, 0 4xx, 2 5xx\n")
+        figures = load.h2load_figures(output, 2.0)
+        self.assertEqual((figures["requests"], figures["requests_per_second"]), (998, 499))
+        self.assertEqual((figures["failed"], figures["errors"]), (2, {"status 5xx": 2}))
+        with self.assertRaises(load.LoadError):
+            load.h2load_figures("no", 1)
 
     def test_requests_go_with_headers_in_turn(self):
         lines = routes.requests(range(3), [["A: 1"], ["A: 2", "B: 3"]]).splitlines()
@@ -194,7 +221,8 @@ class ConfigurationTest(unittest.TestCase):
         self.assertNotEqual(routes.portico(1, 1), routes.portico(1, 2))
 
     def test_every_placeholder_is_known(self):
-        known = {"PORT", "UPSTREAM_PORT", "DIR", "ROUTES", "ISSUER", "AUDIENCE", "JWKS", "TIMEOUT"}
+        known = {"PORT", "UPSTREAM_PORT", "DIR", "ROUTES", "ISSUER", "AUDIENCE", "JWKS", "TIMEOUT",
+                 "TLS_PORT", "CHAIN_FILE", "KEY_FILE", "PAIR", "CHAIN", "KEY"}
         for folder, _, files in os.walk(servers.PEERS_FOLDER):
             for name in files:
                 with open(os.path.join(folder, name)) as f:
@@ -273,6 +301,38 @@ class RealRunTest(unittest.TestCase):
         made = {"scenario": "a", "variant": "saturated", "server": "nginx", "engine": "", "connections": 8,
                 **rounds.summarize([result])}
         self.assertFalse([name for name in NEEDED if name not in made])
+
+    def test_nginx_over_tls(self):
+        nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+        starter = servers.Starter({"nginx": nginx}, self.folder, None, self.upstream.port)
+        server = starter.start("nginx", kind="tls", tls=True, **tls.Certificate(self.folder).values())
+        self.addCleanup(server.stop)
+        server.wait_until_it_answers()
+        kept = load.run(self.tool, None, server.tls_port, [], 0.5, connections=4, tls=True)
+        self.check(kept)
+        self.assertEqual(kept["reopened"], 0)
+        closed = load.run(self.tool, None, server.tls_port, [], 0.5, connections=4, tls=True, close=True)
+        self.check(closed, least=10)
+        self.assertGreaterEqual(closed["reopened"], closed["requests"] - 4)
+        self.check(load.run(self.tool, None, server.tls_port, [], 0.5, connections=4, tls=True, path="/16k"), least=3)
+        load.IdleConnections(self.tool, None, server.tls_port, 20, tls=True).close()
+        tls.Http2Connections(server.tls_port, 20).close()
+
+    def test_h2load_on_nginx(self):
+        nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+        starter = servers.Starter({"nginx": nginx}, self.folder, None, self.upstream.port)
+        server = starter.start("nginx", kind="tls", tls=True, **tls.Certificate(self.folder).values())
+        self.addCleanup(server.stop)
+        server.wait_until_it_answers()
+        report_of_run = load.around(
+            "tests/bench/load/bench_around", None, server.pids,
+            ["h2load", "-c2", "-m8", "-D1", "--npn-list=h2", f"https://127.0.0.1:{server.tls_port}/"], 60)
+        figures = load.h2load_figures(report_of_run["output"], report_of_run["seconds"])
+        self.assertEqual(figures["failed"], 0)
+        self.assertGreater(figures["requests"], 20)
+        self.assertGreater(report_of_run["processes"][str(server.pids[0])]["cpu_us"], 1000)
+        with self.assertRaises(load.LoadError):
+            load.around("tests/bench/load/bench_around", None, [], ["/bin/false"], 10)
 
 
 if __name__ == "__main__":

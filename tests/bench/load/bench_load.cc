@@ -4,6 +4,7 @@
 //   bench_load --server=127.0.0.1:8080 --rate=20000 --cpu_pids=4711
 //   bench_load --server=127.0.0.1:8080 --requests_file=requests.tsv
 //   bench_load --server=127.0.0.1:8080 --connections=10000 --idle
+//   bench_load --server=127.0.0.1:8443 --tls --close
 #include <arpa/inet.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,17 +27,24 @@
 ABSL_FLAG(std::string, server, "", "IPv4 ADDRESS:PORT to send to. Required.");
 ABSL_FLAG(uint32_t, connections, 64, "Keep-alive connections.");
 ABSL_FLAG(double, rate, 0,
-          "Requests a second over all connections, whether or not answers come in time. Default: 0, each connection "
+          "Requests a second over all connections, whether or not answers come in time. Default: "
+          "0, each connection "
           "sends when it has its answer.");
 ABSL_FLAG(double, seconds, 2, "Length of the measured window.");
 ABSL_FLAG(double, warm_up, 0.3, "Seconds of the same load before it.");
 ABSL_FLAG(std::string, path, "/", "Path of the requests.");
-ABSL_FLAG(std::string, requests_file, "",
-          "File to draw requests from at random, instead of --path: one on each line, the path and then "
-          "header fields (NAME: VALUE), separated by tabs.");
-ABSL_FLAG(std::vector<std::string>, cpu_pids, {}, "Processes whose CPU time in the window is reported.");
+ABSL_FLAG(
+    std::string, requests_file, "",
+    "File to draw requests from at random, instead of --path: one on each line, the path and then "
+    "header fields (NAME: VALUE), separated by tabs.");
+ABSL_FLAG(std::vector<std::string>, cpu_pids, {},
+          "Processes whose CPU time in the window is reported.");
+ABSL_FLAG(bool, tls, false, "Over TLS 1.3; the server's certificate is not verified.");
+ABSL_FLAG(bool, close, false,
+          "A new connection for each request, with a whole handshake if --tls.");
 ABSL_FLAG(bool, idle, false,
-          "One request on each connection, then a line \"resting\", and all of them rest until standard input ends.");
+          "One request on each connection, then a line \"resting\", and all of them rest until "
+          "standard input ends.");
 
 namespace portico::bench {
 namespace {
@@ -48,12 +56,14 @@ std::string Request(const std::string& line) {
   std::string request;
   for (const std::string& part : std::vector<std::string>(absl::StrSplit(line, '\t'))) {
     if (request.empty()) {
-      request = absl::StrCat("GET ", part,
-                             " HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench_load\r\nAccept: */*\r\n");
+      request = absl::StrCat(
+          "GET ", part,
+          " HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench_load\r\nAccept: */*\r\n");
     } else {
       absl::StrAppend(&request, part, "\r\n");
     }
   }
+  if (absl::GetFlag(FLAGS_close)) absl::StrAppend(&request, "Connection: close\r\n");
   return request + "\r\n";
 }
 
@@ -71,7 +81,8 @@ absl::StatusOr<std::vector<std::string>> Requests() {
     requests.push_back(Request(line));
   }
   if (requests.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--requests-file=", name, ": no line could be read"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--requests-file=", name, ": no line could be read"));
   }
   return requests;
 }
@@ -104,6 +115,8 @@ absl::StatusOr<LoadSettings> SettingsFromFlags() {
   auto requests = Requests();
   if (!requests.ok()) return requests.status();
   settings.requests = *std::move(requests);
+  settings.tls = absl::GetFlag(FLAGS_tls);
+  settings.close_each = absl::GetFlag(FLAGS_close);
   settings.pids.push_back(getpid());
   for (const std::string& text : absl::GetFlag(FLAGS_cpu_pids)) {
     pid_t pid = 0;
@@ -121,7 +134,8 @@ int Fail(const absl::Status& status, int exit_code) {
 }
 
 int Main(int argc, char** argv) {
-  flags::ParseFlagsOrExit(argc, argv, {.name = "bench_load", .usage = "Sends HTTP/1.1 requests and reports in JSON."});
+  flags::ParseFlagsOrExit(
+      argc, argv, {.name = "bench_load", .usage = "Sends HTTP/1.1 requests and reports in JSON."});
   // Timers that fire when asked to: the default would delay each by up to 50 us.
   prctl(PR_SET_TIMERSLACK, 1);
   rlimit files = {};

@@ -17,8 +17,8 @@ namespace portico::bench {
 namespace {
 
 constexpr size_t kBufferBytes = 4096;
-// Rests of bodies are dropped by the kernel rather than copied (MSG_TRUNC), so this much is taken at
-// once whatever the buffer's size.
+// Rests of bodies are dropped by the kernel rather than copied (MSG_TRUNC), so this much is taken
+// at once whatever the buffer's size.
 constexpr size_t kBodyBytes = 1 << 20;
 constexpr uint32_t kTouchedAtOnce = 256;
 constexpr int64_t kDrainNanos = 2'000'000'000;
@@ -40,10 +40,14 @@ absl::StatusOr<std::unique_ptr<LoadRun>> LoadRun::Create(LoadSettings settings) 
   run->ring_ = *std::move(ring);
   run->random_ = run->settings_.seed;
   const uint32_t count = run->settings_.connections;
-  run->buffers_ = std::make_unique<char[]>(count * kBufferBytes);
+  const bool tls = run->settings_.tls;
+  if (tls) run->tls_ = std::make_unique<TlsClientContext>();
+  const size_t each = tls ? 2 * kBufferBytes : kBufferBytes;
+  run->buffers_ = std::make_unique<char[]>(count * each);
   run->connections_.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    run->connections_[i].buffer = run->buffers_.get() + i * kBufferBytes;
+    run->connections_[i].buffer = run->buffers_.get() + i * each;
+    if (tls) run->connections_[i].raw = run->connections_[i].buffer + kBufferBytes;
   }
   return run;
 }
@@ -62,6 +66,8 @@ absl::Status LoadRun::Open(Connection& connection) {
   if (::connect(connection.fd, address, sizeof(settings_.server)) != 0) {
     return absl::UnavailableError(absl::StrCat("connect: ", strerror(errno)));
   }
+  if (tls_ != nullptr) connection.tls = std::make_unique<TlsClient>(*tls_);
+  connection.encrypted = false;
   return absl::OkStatus();
 }
 
@@ -109,15 +115,33 @@ void LoadRun::SendAgain(uint32_t index) {
     if (connection.fd < 0) return Fail(index, "connect");
   }
   const std::string& request = settings_.requests[connection.request];
-  const Tag tag{.index = index, .generation = connection.generation, .operation = kSend};
-  ring_->Send(tag, connection.fd, request.data(), request.size());
+  if (connection.tls == nullptr) {
+    const Tag tag{.index = index, .generation = connection.generation, .operation = kSend};
+    ring_->Send(tag, connection.fd, request.data(), request.size());
+  } else {
+    if (connection.encrypted) {
+      connection.tls->Write(request);
+    } else {
+      connection.tls->Advance();
+    }
+    Flush(index);
+  }
   Receive(index, /*expect_wait=*/true);
+}
+
+void LoadRun::Flush(uint32_t index) {
+  Connection& connection = connections_[index];
+  if (!connection.tls->TakeOutput(connection.out)) return;
+  const Tag tag{.index = index, .generation = connection.generation, .operation = kSend};
+  ring_->Send(tag, connection.fd, connection.out.data(), connection.out.size());
 }
 
 void LoadRun::Receive(uint32_t index, bool expect_wait) {
   Connection& connection = connections_[index];
   const Tag tag{.index = index, .generation = connection.generation, .operation = kReceive};
-  if (connection.in_body) {
+  if (connection.tls != nullptr) {
+    ring_->Recv(tag, connection.fd, connection.raw, kBufferBytes, 0, expect_wait);
+  } else if (connection.in_body) {
     const size_t wanted = std::min<uint64_t>(connection.body_left, kBodyBytes);
     ring_->Recv(tag, connection.fd, connection.buffer, wanted, MSG_TRUNC, expect_wait);
   } else {
@@ -126,35 +150,63 @@ void LoadRun::Receive(uint32_t index, bool expect_wait) {
   }
 }
 
-void LoadRun::HandleBytes(uint32_t index, int result) {
+bool LoadRun::HandleBytes(uint32_t index, size_t size) {
   Connection& connection = connections_[index];
-  const auto size = static_cast<size_t>(result);
   if (connection.in_body) {
     connection.body_left -= std::min<uint64_t>(connection.body_left, size);
-    if (connection.body_left == 0) return Complete(index);
-    return Receive(index, /*expect_wait=*/false);
+    if (connection.body_left > 0) return true;
+    Complete(index);
+    return false;
   }
+  const auto failed = [&](const char* reason) {
+    Fail(index, reason);
+    return false;
+  };
   connection.have += size;
   ResponseHead head;
   switch (ReadResponseHead({connection.buffer, connection.have}, head)) {
     case HeadResult::kUnsupported:
-      return Fail(index, "unsupported response");
+      return failed("unsupported response");
     case HeadResult::kIncomplete:
-      if (connection.have == kBufferBytes) return Fail(index, "head too large");
-      return Receive(index, /*expect_wait=*/true);
+      return connection.have < kBufferBytes || failed("head too large");
     case HeadResult::kComplete:
       break;
   }
   const uint64_t body_here = connection.have - head.size;
-  if (body_here > head.content_length) return Fail(index, "bytes after the response");
+  if (body_here > head.content_length) return failed("bytes after the response");
   connection.status = head.status;
-  connection.close_after = head.close;
+  connection.close_after = head.close || settings_.close_each;
   connection.body_left = head.content_length - body_here;
   body_bytes_ += head.content_length;
   connection.have = 0;
-  if (connection.body_left == 0) return Complete(index);
-  connection.in_body = true;
-  Receive(index, /*expect_wait=*/false);
+  connection.in_body = connection.body_left > 0;
+  if (!connection.in_body) Complete(index);
+  return connection.in_body;
+}
+
+void LoadRun::HandleRaw(uint32_t index, size_t size) {
+  Connection& connection = connections_[index];
+  TlsClient& tls = *connection.tls;
+  tls.Feed({connection.raw, size});
+  if (!connection.encrypted) {
+    const TlsClient::Handshake progress = tls.Advance();
+    if (progress == TlsClient::Handshake::kFailed) return Fail(index, "handshake");
+    if (progress == TlsClient::Handshake::kDone) {
+      connection.encrypted = true;
+      // Goes with what ends the handshake.
+      tls.Write(settings_.requests[connection.request]);
+    }
+    Flush(index);
+    return Receive(index, /*expect_wait=*/true);
+  }
+  while (true) {
+    const size_t start = connection.in_body ? 0 : connection.have;
+    const int count = tls.Read(connection.buffer + start, kBufferBytes - start);
+    if (count < 0) return HandleEnd(index, 0);
+    if (count == 0) return Receive(index, /*expect_wait=*/true);
+    // When the response is complete the connection is with its next request, or is another one.
+    if (!HandleBytes(index, static_cast<size_t>(count))) return;
+  }
 }
 
 void LoadRun::HandleEnd(uint32_t index, int error) {
@@ -228,12 +280,17 @@ void LoadRun::Turn(int64_t deadline) {
   now_ = NowNanos();
   ring_->Reap([this](Tag tag, int result, bool) {
     Connection& connection = connections_[tag.index];
-    // A failed send is followed by the end of the connection; operations of a connection that has been
-    // replaced say nothing any more.
+    // A failed send is followed by the end of the connection; operations of a connection that has
+    // been replaced say nothing any more.
     if (tag.operation != kReceive || tag.generation != (connection.generation & 0xffffff)) return;
     if (!connection.in_flight) return;
     if (result > 0) {
-      HandleBytes(tag.index, result);
+      const auto size = static_cast<size_t>(result);
+      if (connection.tls != nullptr) {
+        HandleRaw(tag.index, size);
+      } else if (HandleBytes(tag.index, size)) {
+        Receive(tag.index, /*expect_wait=*/!connection.in_body);
+      }
     } else {
       HandleEnd(tag.index, -result);
     }
@@ -281,8 +338,8 @@ nlohmann::json LoadRun::Measure() {
 
 nlohmann::json LoadRun::Report(const CpuSample& before, const CpuSample& after) const {
   Histogram latencies = latencies_;
-  // Requests that are still waited for count with their age: leaving them out would flatter a server
-  // that cannot keep up.
+  // Requests that are still waited for count with their age: leaving them out would flatter a
+  // server that cannot keep up.
   uint64_t unanswered = 0;
   if (settings_.rate > 0) {
     for (const int64_t since : waiting_) latencies.Record(after.at - since);
@@ -331,8 +388,9 @@ absl::Status LoadRun::TouchEach() {
     Turn(now_ + kDrainNanos);
     if (!errors_.empty() || !bad_statuses_.empty()) {
       return absl::UnavailableError(absl::StrCat(
-          "a request failed: ", errors_.empty() ? absl::StrCat("status ", bad_statuses_.begin()->first)
-                                                : errors_.begin()->first));
+          "a request failed: ", errors_.empty()
+                                    ? absl::StrCat("status ", bad_statuses_.begin()->first)
+                                    : errors_.begin()->first));
     }
   }
   return absl::OkStatus();

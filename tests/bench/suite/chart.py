@@ -15,7 +15,7 @@ _MOST_TIMES_MEDIAN = 6
 def _panels(rows):
     for (scenario, variant, connections), group in report.groups(rows):
         shown = [row for row in group if row["cpu_us_per_request"]]
-        if shown and scenario in "abcd":
+        if shown and scenario in "abcdghi":
             plural = "s" if connections != 1 else ""
             yield f"{scenario}: {variant}, {connections} connection{plural}", shown
 

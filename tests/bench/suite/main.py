@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.bench.suite import (change, chart, estimate, idle, install, load, machine, report, scenarios, servers, targets)
+from tests.bench.suite import (change, chart, estimate, idle, install, load, machine, report, scenarios, servers, targets, tls)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -19,6 +19,10 @@ RUNNERS = {
     "d": scenarios.many_routes,
     "e": idle.idle,
     "f": change.changes,
+    "g": tls.keep_alive,
+    "h": tls.handshakes,
+    "i": tls.http2,
+    "j": tls.idle,
 }
 
 # Programs of Portico's own and where the build puts them.
@@ -28,6 +32,7 @@ BUILT = {
     "porticoctl": "tools/porticoctl/porticoctl",
     "bench_load": "tests/bench/load/bench_load",
     "bench_upstream": "tests/bench/load/bench_upstream",
+    "bench_around": "tests/bench/load/bench_around",
 }
 
 
@@ -35,7 +40,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         prog="tools/bench.sh", description=__doc__,
         epilog="Results go to bench-results/: rows.json, summary.json, report.md, chart.svg.")
-    parser.add_argument("--scenario", default=",".join(RUNNERS), help="comma list of a to f (default: all)")
+    parser.add_argument("--scenario", default=",".join(RUNNERS), help="comma list of a to j (default: all)")
     parser.add_argument("--peers", default=",".join(servers.PEERS),
                         help="comma list of %(default)s (default: all), or none; portico is always in")
     parser.add_argument("--engines", default=",".join(scenarios.ENGINES), help="Portico's I/O engines (default: %(default)s)")
@@ -44,9 +49,9 @@ def parse(arguments):
     parser.add_argument("--extra-rounds", type=int, default=None,
                         help="most rounds measured again for disturbed ones (default: half of --rounds)")
     parser.add_argument("--only", default="", metavar="TEXT",
-                        help="of a to d, only the loads whose name has TEXT: \"saturated c64\", \"rate\", \"1 MiB\"")
+                        help="of a to d and g to j, only the loads whose name has TEXT: \"saturated c64\", \"rate\", \"1 MiB\"")
     parser.add_argument("--quick", action="store_true",
-                        help="2 rounds of 1 s, fewer servers and repetitions: under five minutes, for a first look")
+                        help="2 rounds of 1 s, fewer servers and repetitions: nine minutes, for a first look")
     parser.add_argument("--json", help="also write the rows to this file")
     parser.add_argument("--output", default="bench-results", help="folder for the results (default: %(default)s)")
     parser.add_argument("--portico-binaries", help="folder with the built programs, instead of building them")
@@ -108,6 +113,7 @@ def run(options):
     engines = available_engines(programs, options.engines)
     peers, versions, missing = install.install(options.peers, say)
     programs.update(peers)
+    programs["h2load"] = shutil.which("h2load")
     machine.raise_file_limit()
     if options.nice:
         machine.be_nice(options.nice)

@@ -7,6 +7,10 @@ SCENARIOS = {
     "d": "d. 10 and 100,000 routes, 64 connections",
     "e": "e. Idle connections",
     "f": "f. Configuration changes under load",
+    "g": "g. TLS 1.3, connections that stay",
+    "h": "h. TLS 1.3, a whole handshake for each request",
+    "i": "i. HTTP/2 over TLS",
+    "j": "j. Idle connections over TLS",
 }
 
 
@@ -101,7 +105,7 @@ def markdown(rows, targets, about):
         lines += [f"## {title}", ""]
         for (_, variant, connections), group in groups(of_scenario):
             lines += [f"### {variant}, {connections:,} connection{'s' if connections != 1 else ''}", ""]
-            if scenario == "e":
+            if scenario in "ej":
                 lines += idle_table(group)
             elif scenario == "f":
                 lines += change_table(group)

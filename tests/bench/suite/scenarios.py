@@ -1,4 +1,4 @@
-"""The scenarios a to d: which servers, which load. e and f have files of their own."""
+"""The scenarios a to d: which servers, which load. e, f, and g to j have files of their own."""
 
 import dataclasses
 import os
@@ -22,6 +22,8 @@ class Case:
     rate: float = 0
     path: str = "/"
     requests_file: str = ""
+    tls: bool = False
+    close: bool = False  # a connection for each request
     label: str = ""  # where the server's own does not tell rows apart
 
     def __hash__(self):
@@ -86,9 +88,9 @@ class Bench:
         """One window of one case."""
         options = self.options
         pids = case.server.pids
-        report = load.run(options.load_tool, options.load_core, case.server.port,
+        report = load.run(options.load_tool, options.load_core, case.server.tls_port if case.tls else case.server.port,
                           [*pids, self.upstream.pid, *self.extra_pids], options.seconds, case.connections, case.rate,
-                          case.path, case.requests_file)
+                          case.path, case.requests_file, case.tls, case.close)
         result = rounds.figures(report, pids, case.server.rss_kib(), case.rate)
         log_bytes = case.server.truncate_logs()
         if case.scenario == "c" and log_bytes < report["requests"]:
@@ -98,7 +100,7 @@ class Bench:
     def say_round(self, what, case, result):
         cpu = result.figures["cpu_us_per_request"]
         line = (f"{what:8} {case.name():38} {cpu if cpu is not None else 0:8.2f} us "
-                f"{result.figures['requests_per_second']:8.0f}/s p99 {result.figures['p99_us']:8.0f} us")
+                f"{result.figures['requests_per_second']:8.0f}/s p99 {result.figures['p99_us'] or 0:8.0f} us")
         if result.failed:
             line += f" FAILED {result.errors}"
         if result.disturbed:

@@ -42,6 +42,7 @@ class Server:
     def __init__(self, name, engine, process, port, log_path, folder):
         self.name, self.engine, self.process = name, engine, process
         self.port, self.log_path, self.folder = port, log_path, folder
+        self.tls_port = None
         self.whole_tree = False
         self.values = {}
 
@@ -117,12 +118,14 @@ class Starter:
         self.upstream_port = upstream_port
         self._started = 0
 
-    def start(self, name, engine="", kind="plain", files=None, **values):
+    def start(self, name, engine="", kind="plain", files=None, tls=False, **values):
         """`kind` names the configuration: peers/NAME/KIND.*. `files`: more files to write beside it,
-        {name: text}. `values` fill its @NAMES@, besides @PORT@, @UPSTREAM_PORT@ and @DIR@.
+        {name: text}. `values` fill its @NAMES@, besides @PORT@, @UPSTREAM_PORT@ and @DIR@, and @TLS_PORT@ with `tls`.
         """
         folder, port = self._new_folder(f"{name}{engine}-{kind}"), free_port()
         values = {**values, "PORT": port, "UPSTREAM_PORT": self.upstream_port, "DIR": folder}
+        if tls:
+            values["TLS_PORT"] = free_port()
         for file_name, text in (files or {}).items():
             with open(os.path.join(folder, file_name), "w") as f:
                 f.write(text)
@@ -131,6 +134,7 @@ class Starter:
         server = self._spawn(name, engine, command, environment, folder, port)
         server.whole_tree = kind == "change"
         server.values = values
+        server.tls_port = values.get("TLS_PORT")
         return server
 
     def start_portico(self, engine, flags):

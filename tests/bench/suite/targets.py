@@ -120,9 +120,30 @@ def _rest(rows):
     ]
 
 
+def _tls(rows):
+    def added(row_of):
+        plain, tls = (row_of(variant) for variant in ("plain", "TLS"))
+        figures = [_value(row, "cpu_us_per_request") for row in (tls, plain)]
+        return figures[0] - figures[1] if None not in figures else None
+
+    mine, its = added(lambda variant: rows.portico("g", variant=variant)), added(
+        lambda variant: rows.one("g", server="haproxy", variant=variant))
+    ratio = mine / its if mine is not None and its else None
+    return [_at_most("g, TLS, connections that stay", "adds at most 0.50 of what it adds to haproxy", ratio, 0.50,
+                     f"{ratio:.2f} ({mine:.1f} us, haproxy {its:.1f} us)" if ratio is not None else None),
+            _at_most("h, TLS, a handshake for each request", "CPU at most 0.75 of nginx",
+                     _ratio(rows.portico("h"), rows.one("h", server="nginx"), "cpu_us_per_request"), 0.75)] + [
+        _at_most("i, h2 over TLS", f"CPU at most {limit:.2f} of {peer}",
+                 _ratio(rows.portico("i"), rows.one("i", server=peer), "cpu_us_per_request"), limit)
+        for peer, limit in (("haproxy", 0.75), ("envoy", 0.30))] + [
+        _at_most(f"j, {variant}", f"at most {limit} KiB each",
+                 _value(rows.portico("j", variant=variant), "kib_per_connection"), limit)
+        for variant, limit in (("idle TLS", 15), ("idle h2 over TLS", 20))]
+
+
 def evaluate(rows):
     """[{scenario, target, measured, verdict}] for the scenarios that `rows` are of."""
     found = Rows(rows)
-    results = _saturated(found) + _light(found) + _bodies(found) + _policy(found) + _routes(found) + _rest(found)
+    results = _saturated(found) + _light(found) + _bodies(found) + _policy(found) + _routes(found) + _rest(found) + _tls(found)
     measured = {row["scenario"] for row in rows}
     return [result for result in results if result["scenario"][0] in measured]
