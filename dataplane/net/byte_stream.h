@@ -2,8 +2,10 @@
 #ifndef DATAPLANE_NET_BYTE_STREAM_H_
 #define DATAPLANE_NET_BYTE_STREAM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +28,9 @@ class ByteStream : public event::Progress {
   virtual void StartSend(event::SendOperation& op) = 0;
   virtual void StartHangUpWatch(event::HangUpOperation& op) = 0;
   virtual void Cancel(event::Operation& op) = 0;
+  // Last words that nobody waits for, such as an alert: how many bytes of them the kernel takes
+  // at once. Only while no send is pending.
+  virtual size_t SendNow(std::string_view /*bytes*/) { return 0; }
   // Sends end-of-stream; receiving goes on.
   virtual void ShutdownWrite() = 0;
   // Makes the peer see a reset instead of an orderly end, when the stream is

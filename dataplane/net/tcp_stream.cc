@@ -37,6 +37,10 @@ class TcpStream final : public ByteStream {
   }
   void Cancel(event::Operation& op) override { engine_.Cancel(op); }
 
+  size_t SendNow(std::string_view bytes) override {
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 ? 0 : static_cast<size_t>(sent);
+  }
   void ShutdownWrite() override { ::shutdown(fd_, SHUT_WR); }
 
   void Abort() override {

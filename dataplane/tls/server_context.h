@@ -58,7 +58,7 @@ class ServerContext {
   virtual int ClientAuthenticationFor(std::string_view host) const = 0;
 
   struct Expiry {
-    std::string name;     // CertificatePair::name
+    std::string name;       // CertificatePair::name
     int64_t not_after = 0;  // Unix seconds, the earliest of its chain.
   };
   virtual const std::vector<Expiry>& expiries() const = 0;

@@ -29,6 +29,11 @@ class TlsStream : public net::ByteStream {
   virtual event::Task<absl::Status> Handshake(event::CancelScope& scope) = 0;
   // After Handshake(); lives as long as the stream.
   virtual const net::TlsInfo& info() const = 0;
+  // After a Handshake() that failed, for metrics; a literal: "peer_certificate" (it is not good),
+  // "no_peer_certificate", "certificate_refused" (the peer did not take ours), "peer_alert",
+  // "no_common_version", "no_common_cipher", "no_common_application", "not_tls", "bad_message",
+  // "closed", "timeout", "cancelled".
+  virtual std::string_view failure() const = 0;
 };
 
 // `received`: what came from the peer already, possibly empty. `pool`: where buffers for encrypted
