@@ -220,6 +220,16 @@ void MetricsCollector::CollectTotals(Families& out) const {
                active(&W::upstream_connections_total, &W::upstream_connections_closed_total)));
   counter("portico_upstream_connect_failures_total", "Connections to upstreams that failed to open",
           &W::upstream_connect_failures_total);
+  counter("portico_upstream_http2_connections_total",
+          "Connections opened to upstreams that speak HTTP/2", &W::upstream_http2_connections_total);
+  counter("portico_upstream_tls_connections_total", "Connections opened to upstreams with TLS",
+          &W::upstream_tls_connections_total);
+  counter("portico_upstream_tls_handshake_failures_total",
+          "TLS handshakes with upstreams that failed", &W::upstream_tls_handshake_failures_total);
+  counter("portico_upstream_goaways_total", "GOAWAY frames from HTTP/2 upstreams",
+          &W::upstream_goaways_total);
+  counter("portico_upstream_stream_resets_total", "RST_STREAM frames from HTTP/2 upstreams",
+          &W::upstream_stream_resets_total);
   counter("portico_upstream_connections_given_up_total",
           "Connections to upstreams closed at rest so that another worker could open one",
           &W::upstream_connections_given_up_total);

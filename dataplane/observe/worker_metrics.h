@@ -70,6 +70,11 @@ class WorkerMetrics {
       upstream_connect_failures_total;
   // Closed so that another worker could open one.
   Counter upstream_connections_given_up_total;
+  // Of them, those that speak HTTP/2 and those with TLS; handshakes that failed.
+  Counter upstream_http2_connections_total, upstream_tls_connections_total,
+      upstream_tls_handshake_failures_total;
+  // Frames of HTTP/2 upstreams: GOAWAY, RST_STREAM.
+  Counter upstream_goaways_total, upstream_stream_resets_total;
   // A gauge: endpoints of all upstreams that the worker balances over.
   Counter upstream_endpoints;
   Counter requests_active_started, requests_active_finished;

@@ -171,6 +171,11 @@ TEST_F(MetricsTest, ConnectionsAndStatus) {
   workers_[1]->downstream_connections_total.Add(4);
   workers_[0]->connections_handed_over_total.Add(2);
   workers_[0]->upstream_connections_given_up_total.Add(3);
+  workers_[0]->upstream_http2_connections_total.Add(4);
+  workers_[0]->upstream_tls_connections_total.Add(5);
+  workers_[0]->upstream_tls_handshake_failures_total.Add(6);
+  workers_[0]->upstream_goaways_total.Add(7);
+  workers_[0]->upstream_stream_resets_total.Add(8);
   workers_[1]->upstream_endpoints.Add(6);
   workers_[1]->upstream_connections_total.Add(1);
   workers_[1]->upstream_connections_closed_total.Add(2);  // Never shown as below 0.
@@ -186,6 +191,11 @@ TEST_F(MetricsTest, ConnectionsAndStatus) {
   EXPECT_THAT(text, HasSubstr("portico_worker_connections_active{worker=\"1\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("portico_connections_handed_over_total 2\n"));
   EXPECT_THAT(text, HasSubstr("portico_upstream_connections_given_up_total 3\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_http2_connections_total 4\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_tls_connections_total 5\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_tls_handshake_failures_total 6\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_goaways_total 7\n"));
+  EXPECT_THAT(text, HasSubstr("portico_upstream_stream_resets_total 8\n"));
   EXPECT_THAT(text, HasSubstr("portico_worker_upstream_endpoints{worker=\"1\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("portico_upstream_connections_active 0\n"));
   EXPECT_THAT(text, HasSubstr("portico_config_revision 42\n"));

@@ -24,6 +24,8 @@ class ClientConnectionOwner {
   // never while a stream is open (EndStream() and reusable() tell then). The
   // connection closes itself.
   virtual void OnConnectionUnusable(ClientConnection& connection) = 0;
+  // An HTTP/2 peer has said how many streams it takes: max_streams() may be another one.
+  virtual void OnConnectionRoom(ClientConnection& /*connection*/) {}
   // Nothing of it is pending any more: the owner destroys it, here or later. Never
   // comes from inside a function of the connection.
   virtual void OnConnectionEnded(ClientConnection& connection) = 0;
