@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "dataplane/tls/certificates.h"
 #include "dataplane/tls/client_context_impl.h"
-#include "dataplane/tls/handshake.h"
+#include "dataplane/tls/connection.h"
 #include "dataplane/tls/names.h"
 #include "dataplane/tls/settings.h"
 
@@ -81,7 +81,7 @@ SSL* ClientContextImpl::NewConnection() const {
 }
 
 int ClientContextImpl::OnNewSession(SSL* ssl, SSL_SESSION* session) {
-  const auto& state = *static_cast<HandshakeState*>(SSL_get_app_data(ssl));
+  const auto& state = *static_cast<ConnectionState*>(SSL_get_app_data(ssl));
   state.client->sessions().Add(state.peer, bssl::UniquePtr<SSL_SESSION>(session));
   return 1;
 }

@@ -182,12 +182,12 @@ int ServerContextImpl::ClientAuthenticationFor(std::string_view host) const {
 }
 
 ssl_select_cert_result_t ServerContextImpl::OnClientHello(const SSL_CLIENT_HELLO* hello) {
-  auto& state = *static_cast<HandshakeState*>(SSL_get_app_data(hello->ssl));
+  auto& state = *static_cast<ConnectionState*>(SSL_get_app_data(hello->ssl));
   state.server->Choose(*hello, state);
   return ssl_select_cert_success;
 }
 
-void ServerContextImpl::Choose(const SSL_CLIENT_HELLO& hello, HandshakeState& state) const {
+void ServerContextImpl::Choose(const SSL_CLIENT_HELLO& hello, ConnectionState& state) const {
   SSL* const ssl = hello.ssl;
   const char* asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   const std::string lower = LowerCase(asked == nullptr ? "" : asked);
@@ -212,8 +212,8 @@ void ServerContextImpl::Choose(const SSL_CLIENT_HELLO& hello, HandshakeState& st
   if (authentication.verifier == nullptr) return;
   state.verifier = authentication.verifier.get();
   int mode = SSL_VERIFY_PEER;
-  if (authentication.mode == ClientAuthentication::Mode::kRequired)
-    mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  state.certificate_required = authentication.mode == ClientAuthentication::Mode::kRequired;
+  if (state.certificate_required) mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
   SSL_set_custom_verify(ssl, mode, &VerifyPeer);
   SSL_set0_client_CAs(ssl, authentication.verifier->Authorities().release());
 }
@@ -237,7 +237,7 @@ int ServerContextImpl::ChooseApplication(SSL*, const uint8_t** out, uint8_t* out
 
 int ServerContextImpl::OnTicket(SSL* ssl, uint8_t* key_name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
                                 HMAC_CTX* hmac, int encrypt) {
-  const auto& state = *static_cast<HandshakeState*>(SSL_get_app_data(ssl));
+  const auto& state = *static_cast<ConnectionState*>(SSL_get_app_data(ssl));
   const TicketKeys& keys = *state.server->tickets_;
   if (encrypt != 0) return keys.Encrypt(state.binding, key_name, iv, cipher, hmac);
   return keys.Decrypt(state.binding, key_name, iv, cipher, hmac);

@@ -10,7 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/tls/certificates.h"
-#include "dataplane/tls/handshake.h"
+#include "dataplane/tls/connection.h"
 #include "dataplane/tls/server_context.h"
 #include "dataplane/tls/ticket_keys.h"
 #include "dataplane/tls/verify.h"
@@ -58,7 +58,7 @@ class ServerContextImpl final : public ServerContext {
   const CertificateSet& SetFor(std::string_view name) const;
 
   static ssl_select_cert_result_t OnClientHello(const SSL_CLIENT_HELLO* hello);
-  void Choose(const SSL_CLIENT_HELLO& hello, HandshakeState& state) const;
+  void Choose(const SSL_CLIENT_HELLO& hello, ConnectionState& state) const;
   static int ChooseApplication(SSL* ssl, const uint8_t** out, uint8_t* out_size, const uint8_t* in,
                                unsigned in_size, void* self);
   static int OnTicket(SSL* ssl, uint8_t* key_name, uint8_t* iv, EVP_CIPHER_CTX* cipher,

@@ -2,7 +2,7 @@
 
 #include <iterator>
 
-#include "dataplane/tls/handshake.h"
+#include "dataplane/tls/connection.h"
 #include "dataplane/tls/verify.h"
 
 namespace portico::tls {
@@ -34,7 +34,7 @@ bool ApplySettings(SSL_CTX* context, Version min_version, const char* curves) {
 }
 
 ssl_verify_result_t VerifyPeer(SSL* ssl, uint8_t* alert) {
-  auto& state = *static_cast<HandshakeState*>(SSL_get_app_data(ssl));
+  auto& state = *static_cast<ConnectionState*>(SSL_get_app_data(ssl));
   if (state.verifier == nullptr) return ssl_verify_invalid;
   state.refused =
       state.verifier->Verify(SSL_get0_peer_certificates(ssl), state.certificate, *alert);

@@ -18,7 +18,7 @@ inline constexpr char kClientCurves[] = "X25519:P-256:P-384";
 // refuses.
 bool ApplySettings(SSL_CTX* context, Version min_version, const char* curves);
 
-// For SSL_set_custom_verify(): asks the verifier of the HandshakeState.
+// For SSL_set_custom_verify(): asks the verifier of the ConnectionState.
 ssl_verify_result_t VerifyPeer(SSL* ssl, uint8_t* alert);
 
 }  // namespace portico::tls

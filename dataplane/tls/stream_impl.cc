@@ -1,7 +1,6 @@
 #include "dataplane/tls/stream_impl.h"
 
 #include <errno.h>
-#include <openssl/ssl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,32 +28,30 @@ std::unique_ptr<TlsStream> MakeTlsServerStream(event::Loop& loop,
                                                std::unique_ptr<net::ByteStream> transport,
                                                std::shared_ptr<const ServerContext> context,
                                                base::BufferPool& pool, std::string_view received) {
-  std::unique_ptr<Handshaker> handshake =
-      Handshaker::ForServer(static_cast<const ServerContextImpl&>(*context));
+  std::unique_ptr<Connection> connection =
+      Connection::ForServer(static_cast<const ServerContextImpl&>(*context), pool);
   return std::make_unique<StreamImpl>(loop, std::move(transport), std::move(context),
-                                      std::move(handshake), pool, received, /*server=*/true);
+                                      std::move(connection), pool, received);
 }
 
 std::unique_ptr<TlsStream> MakeTlsClientStream(event::Loop& loop,
                                                std::unique_ptr<net::ByteStream> transport,
                                                std::shared_ptr<const ClientContext> context,
                                                base::BufferPool& pool) {
-  std::unique_ptr<Handshaker> handshake = Handshaker::ForClient(
-      static_cast<const ClientContextImpl&>(*context), transport->peer().ToString());
+  std::unique_ptr<Connection> connection = Connection::ForClient(
+      static_cast<const ClientContextImpl&>(*context), pool, transport->peer().ToString());
   return std::make_unique<StreamImpl>(loop, std::move(transport), std::move(context),
-                                      std::move(handshake), pool, std::string_view(),
-                                      /*server=*/false);
+                                      std::move(connection), pool, std::string_view());
 }
 
 StreamImpl::StreamImpl(event::Loop& loop, std::unique_ptr<net::ByteStream> transport,
-                       std::shared_ptr<const void> context, std::unique_ptr<Handshaker> handshake,
-                       base::BufferPool& pool, std::string_view received, bool server)
+                       std::shared_ptr<const void> context, std::unique_ptr<Connection> connection,
+                       base::BufferPool& pool, std::string_view received)
     : loop_(loop),
       transport_(std::move(transport)),
       context_(std::move(context)),
       pool_(pool),
-      server_(server),
-      handshake_(std::move(handshake)) {
+      connection_(std::move(connection)) {
   rx_.pool = &pool_;
   rx_.context = this;
   rx_.on_complete = &OnReceived;
@@ -67,32 +64,27 @@ StreamImpl::StreamImpl(event::Loop& loop, std::unique_ptr<net::ByteStream> trans
 }
 
 StreamImpl::~StreamImpl() {
-  if (!aborted_) SendAlert(SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY);
+  if (!aborted_) Close();
 }
 
 event::Task<absl::Status> StreamImpl::Handshake(event::CancelScope& scope) {
-  Handshaker::Step step = Handshaker::Step::kNeedMore;
+  Connection::Step step = Connection::Step::kNeedMore;
   while (true) {
     std::string_view received = in_.view().substr(in_at_);
-    const size_t before = received.size();
-    step = handshake_->Advance(received);
-    in_at_ += before - received.size();
+    step = connection_->Advance(received);
+    in_at_ = in_.size() - received.size();
     if (in_at_ == in_.size()) DropIn();
-    if (step == Handshaker::Step::kFailed) break;
-    std::string flight = std::exchange(handshake_->output(), {});
-    const bool done = step == Handshaker::Step::kDone;
-    if (done && !handshake_->Finish(info_, read_, write_))
-      co_return Failed(absl::InternalError("no keys"), "bad_message");
+    if (step == Connection::Step::kFailed) break;
+    std::string flight = std::exchange(connection_->output(), {});
     if (!flight.empty()) {
       net::Send send(*transport_, scope);
       send.Add(flight);
       absl::Status sent = co_await send;
       if (!sent.ok()) co_return Failed(std::move(sent), "closed");
     }
-    if (done) {
-      before_ = std::exchange(handshake_->output(), {});
+    if (step == Connection::Step::kDone) {
+      connection_->Finish(info_);
       established_ = true;
-      if (server_ || !read_.tls13()) handshake_.reset();
       co_return absl::OkStatus();
     }
     net::Receive receive(*transport_, scope, pool_);
@@ -103,8 +95,8 @@ event::Task<absl::Status> StreamImpl::Handshake(event::CancelScope& scope) {
     in_ = *std::move(bytes);
     in_at_ = 0;
   }
-  absl::Status status = Failed(handshake_->status(), handshake_->failure());
-  transport_->SendNow(handshake_->output());
+  absl::Status status = Failed(connection_->status(), connection_->failure());
+  SendOutput();
   DropIn();
   co_await Linger(scope);
   co_return status;
@@ -175,25 +167,17 @@ bool StreamImpl::SealNext() {
 }
 
 bool StreamImpl::FillOut() {
-  const size_t overhead = write_.overhead();
+  constexpr size_t kOverhead = Connection::kMaxOverhead;
   if (!out_) {
-    const size_t records =
-        (send_left_ + RecordKeys::kMaxPlaintext - 1) / RecordKeys::kMaxPlaintext + 1;
-    const size_t all = before_.size() + send_left_ + records * overhead + kLeastCut;
-    const size_t granted = std::min(all, pool_.Grant(std::min(all, base::BufferPool::kHuge)));
-    out_ = pool_.Allocate(std::max(granted, before_.size() + 2 * kLeastCut));
+    const size_t records = send_left_ / Connection::kMaxPlaintext + 1;
+    const size_t all = send_left_ + records * kOverhead;
+    out_ = pool_.Allocate(pool_.Grant(std::min(all, base::BufferPool::kHuge)));
   }
   out_.set_size(0);
-  if (!before_.empty()) {
-    std::memcpy(out_.data(), before_.data(), before_.size());
-    out_.set_size(before_.size());
-    before_ = std::string();
-  }
-  if ((update_keys_ || write_.WornOut()) && !UpdateKeys()) return false;
   while (send_left_ > 0) {
     const size_t room = out_.capacity() - out_.size();
-    if (room <= overhead) break;
-    const size_t size = std::min({RecordKeys::kMaxPlaintext, send_left_, room - overhead});
+    if (room <= kOverhead) break;
+    const size_t size = std::min({Connection::kMaxPlaintext, send_left_, room - kOverhead});
     if (size < std::min(send_left_, kLeastCut)) break;
     if (!SealOne(size)) return false;
   }
@@ -205,45 +189,23 @@ bool StreamImpl::SealOne(size_t size) {
   while (op.slices[op.first_slice].iov_len == 0) ++op.first_slice;
   const auto take = [&op](size_t bytes) {
     iovec& slice = op.slices[op.first_slice];
+    const std::string_view taken(static_cast<const char*>(slice.iov_base), bytes);
     slice.iov_base = static_cast<char*>(slice.iov_base) + bytes;
     slice.iov_len -= bytes;
     if (slice.iov_len == 0) ++op.first_slice;
+    return taken;
   };
-  char* const record = out_.data() + out_.size();
-  const char* plaintext = static_cast<const char*>(op.slices[op.first_slice].iov_base);
-  if (op.slices[op.first_slice].iov_len >= size) {
-    take(size);
-  } else {
-    char* to = record + write_.prefix();
-    plaintext = to;
-    for (size_t left = size; left > 0;) {
-      const iovec& slice = op.slices[op.first_slice];
-      const size_t bytes = std::min(left, slice.iov_len);
-      if (bytes > 0) std::memcpy(to, slice.iov_base, bytes);
-      to += bytes;
-      left -= bytes;
-      if (bytes == slice.iov_len) {
-        ++op.first_slice;
-      } else {
-        take(bytes);
-      }
-    }
-  }
   send_left_ -= size;
-  const size_t sealed = write_.Seal(RecordType::kApplicationData, plaintext, size, record);
-  if (sealed == 0) return false;
-  out_.set_size(out_.size() + sealed);
-  return true;
-}
-
-bool StreamImpl::UpdateKeys() {
-  // "I do not ask for yours" (RFC 8446 section 4.6.3).
-  constexpr char kMessage[] = {24, 0, 0, 1, 0};
-  const size_t sealed =
-      write_.Seal(RecordType::kHandshake, kMessage, sizeof(kMessage), out_.data() + out_.size());
-  out_.set_size(out_.size() + sealed);
-  update_keys_ = false;
-  return sealed > 0 && write_.Update();
+  if (op.slices[op.first_slice].iov_len >= size) return connection_->Write(take(size), out_);
+  // One record costs less than one for each slice.
+  base::Buffer together = pool_.Allocate(size);
+  for (size_t left = size; left > 0;) {
+    const std::string_view piece = take(std::min(left, op.slices[op.first_slice].iov_len));
+    if (!piece.empty()) std::memcpy(together.data() + together.size(), piece.data(), piece.size());
+    together.set_size(together.size() + piece.size());
+    left -= piece.size();
+  }
+  return connection_->Write(together.view(), out_);
 }
 
 void StreamImpl::OnSent(event::Operation& operation) {
@@ -256,36 +218,31 @@ void StreamImpl::OnSent(event::Operation& operation) {
   self.out_.Reset();
   event::SendOperation& op = *std::exchange(self.send_, nullptr);
   if (result < 0) self.write_failed_ = true;
-  if (self.shutdown_wanted_) self.CloseWrite();
+  self.SendOutput();
+  if (self.shutdown_wanted_) self.ShutdownWrite();
   // Last: whoever waits may destroy the stream.
   OperationAccess::Complete(op, result < 0 ? result : op.sent);
 }
 
-void StreamImpl::SendAlert(uint8_t level, uint8_t description) {
+void StreamImpl::SendOutput() {
+  if (connection_->output().empty() || tx_.pending()) return;
+  const std::string bytes = std::exchange(connection_->output(), {});
+  if (!write_failed_) transport_->SendNow(bytes);
+}
+
+void StreamImpl::Close() {
   if (!established_ || write_closed_ || write_failed_ || tx_.pending()) return;
-  const char alert[] = {static_cast<char>(level), static_cast<char>(description)};
-  char record[64];
-  const size_t size = write_.Seal(RecordType::kAlert, alert, sizeof(alert), record);
-  if (before_.empty()) {
-    transport_->SendNow(std::string_view(record, size));
-  } else {
-    before_.append(record, size);
-    transport_->SendNow(before_);
-    before_ = std::string();
-  }
   write_closed_ = true;
+  connection_->Close();
+  SendOutput();
 }
 
 void StreamImpl::ShutdownWrite() {
   if (tx_.pending()) {
     shutdown_wanted_ = true;
-  } else {
-    CloseWrite();
+    return;
   }
-}
-
-void StreamImpl::CloseWrite() {
-  SendAlert(SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY);
+  Close();
   transport_->ShutdownWrite();
 }
 

@@ -1,12 +1,11 @@
-#include "dataplane/tls/handshake.h"
+#include "dataplane/tls/connection.h"
 
+#include <errno.h>
 #include <openssl/err.h>
-#include <openssl/mem.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/check.h"
@@ -56,9 +55,12 @@ std::string_view Application(const SSL* ssl) {
 
 }  // namespace
 
-Handshaker::Handshaker(SSL* ssl, HandshakeState state) : state_(std::move(state)), ssl_(ssl) {
+Connection::Connection(SSL* ssl, base::BufferPool& pool, ConnectionState state)
+    : pool_(pool), state_(std::move(state)), ssl_(ssl) {
   PORTICO_CHECK(ssl != nullptr);
   SSL_set_app_data(ssl, &state_);
+  // What only a handshake needs is not kept.
+  SSL_set_shed_handshake_config(ssl, 1);
   BIO* const bio = BIO_new(Method());
   PORTICO_CHECK(bio != nullptr);
   BIO_set_data(bio, this);
@@ -66,36 +68,36 @@ Handshaker::Handshaker(SSL* ssl, HandshakeState state) : state_(std::move(state)
   SSL_set_bio(ssl, bio, bio);
 }
 
-Handshaker::~Handshaker() = default;
+Connection::~Connection() = default;
 
-std::unique_ptr<Handshaker> Handshaker::ForServer(const ServerContextImpl& context) {
-  HandshakeState state;
+std::unique_ptr<Connection> Connection::ForServer(const ServerContextImpl& context,
+                                                  base::BufferPool& pool) {
+  ConnectionState state;
   state.server = &context;
   SSL* const ssl = context.NewConnection();
   // owned: by the result; the constructor is private.
-  std::unique_ptr<Handshaker> handshake(new Handshaker(ssl, std::move(state)));
+  std::unique_ptr<Connection> handshake(new Connection(ssl, pool, std::move(state)));
   SSL_set_accept_state(ssl);
   return handshake;
 }
 
-std::unique_ptr<Handshaker> Handshaker::ForClient(const ClientContextImpl& context,
-                                                  std::string peer) {
-  HandshakeState state;
+std::unique_ptr<Connection> Connection::ForClient(const ClientContextImpl& context,
+                                                  base::BufferPool& pool, std::string peer) {
+  ConnectionState state;
   state.client = &context;
   state.peer = std::move(peer);
   state.verifier = &context.verifier();
   SSL* const ssl = context.NewConnection();
   // owned: by the result; the constructor is private.
-  std::unique_ptr<Handshaker> handshake(new Handshaker(ssl, std::move(state)));
+  std::unique_ptr<Connection> handshake(new Connection(ssl, pool, std::move(state)));
   SSL_set_connect_state(ssl);
-  SSL_set_shed_handshake_config(ssl, 1);
   if (bssl::UniquePtr<SSL_SESSION> session = context.sessions().Take(handshake->state_.peer)) {
     SSL_set_session(ssl, session.get());
   }
   return handshake;
 }
 
-const BIO_METHOD* Handshaker::Method() {
+const BIO_METHOD* Connection::Method() {
   static const BIO_METHOD* const method = [] {
     BIO_METHOD* made = BIO_meth_new(BIO_TYPE_MEM, "portico");
     PORTICO_CHECK(made != nullptr && BIO_meth_set_read(made, &Read) &&
@@ -105,8 +107,8 @@ const BIO_METHOD* Handshaker::Method() {
   return method;
 }
 
-int Handshaker::Read(BIO* bio, char* out, int size) {
-  auto& self = *static_cast<Handshaker*>(BIO_get_data(bio));
+int Connection::Read(BIO* bio, char* out, int size) {
+  auto& self = *static_cast<Connection*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
   const size_t count = std::min(self.input_.size(), static_cast<size_t>(std::max(size, 0)));
   if (count == 0) {
@@ -118,18 +120,34 @@ int Handshaker::Read(BIO* bio, char* out, int size) {
   return static_cast<int>(count);
 }
 
-int Handshaker::Write(BIO* bio, const char* in, int size) {
-  auto& self = *static_cast<Handshaker*>(BIO_get_data(bio));
+int Connection::Write(BIO* bio, const char* in, int size) {
+  auto& self = *static_cast<Connection*>(BIO_get_data(bio));
   if (size <= 0) return size;
-  self.output_.append(in, static_cast<size_t>(size));
+  self.Append(in, static_cast<size_t>(size));
   return size;
 }
 
-long Handshaker::Control(BIO*, int command, long, void*) {
+long Connection::Control(BIO*, int command, long, void*) {
   return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-Handshaker::Step Handshaker::Advance(std::string_view& received) {
+void Connection::Append(const char* bytes, size_t size) {
+  if (sealed_ == nullptr) {
+    output_.append(bytes, size);
+    return;
+  }
+  base::Buffer& out = *sealed_;
+  if (out.capacity() - out.size() < size) {
+    base::Buffer larger = pool_.Allocate(out.size() + size);
+    if (out.size() > 0) std::memcpy(larger.data(), out.data(), out.size());
+    larger.set_size(out.size());
+    out = std::move(larger);
+  }
+  std::memcpy(out.data() + out.size(), bytes, size);
+  out.set_size(out.size() + size);
+}
+
+Connection::Step Connection::Advance(std::string_view& received) {
   input_ = received;
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_.get());
@@ -146,7 +164,7 @@ Handshaker::Step Handshaker::Advance(std::string_view& received) {
   return Step::kFailed;
 }
 
-void Handshaker::Classify() {
+void Connection::Classify() {
   const uint32_t error = ERR_peek_error();
   const int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
   const char* const text = ERR_reason_error_string(error);
@@ -169,12 +187,12 @@ void Handshaker::Classify() {
   }
 }
 
-bool Handshaker::CheckPeer() {
+bool Connection::CheckPeer() {
   if (state_.server == nullptr || state_.verifier == nullptr || !SSL_session_reused(ssl_.get()))
     return true;
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl_.get());
   const bool none = chain == nullptr || sk_CRYPTO_BUFFER_num(chain) == 0;
-  if (none && (SSL_get_verify_mode(ssl_.get()) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0) return true;
+  if (none && !state_.certificate_required) return true;
   uint8_t alert = SSL_AD_BAD_CERTIFICATE;
   status_ = state_.verifier->Verify(chain, state_.certificate, alert);
   state_.verified = status_.ok();
@@ -184,11 +202,10 @@ bool Handshaker::CheckPeer() {
   return false;
 }
 
-bool Handshaker::Finish(net::TlsInfo& info, RecordKeys& read, RecordKeys& write) {
+void Connection::Finish(net::TlsInfo& info) {
   SSL* const ssl = ssl_.get();
-  const SSL_CIPHER* const cipher = SSL_get_current_cipher(ssl);
   info.version = SSL_get_version(ssl);
-  info.cipher = SSL_CIPHER_standard_name(cipher);
+  info.cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl));
   info.application = Application(ssl);
   info.resumed = SSL_session_reused(ssl) != 0;
   info.client_authentication = state_.client_authentication;
@@ -196,44 +213,38 @@ bool Handshaker::Finish(net::TlsInfo& info, RecordKeys& read, RecordKeys& write)
   if (name != nullptr) info.server_name = LowerCase(name);
   info.has_peer_certificate = state_.verified && !state_.verifier->any_issuer();
   if (info.has_peer_certificate) info.peer_certificate = std::move(state_.certificate);
-
-  if (SSL_version(ssl) < TLS1_3_VERSION) return FinishTls12(read, write);
-  // A server's tickets wait for a write.
-  if (state_.server != nullptr && SSL_write(ssl, "", 0) < 0) return false;
-  bssl::Span<const uint8_t> read_secret, write_secret;
-  return bssl::SSL_get_traffic_secrets(ssl, &read_secret, &write_secret) &&
-         read.InitTls13(cipher, read_secret, SSL_get_read_sequence(ssl)) &&
-         write.InitTls13(cipher, write_secret, SSL_get_write_sequence(ssl));
 }
 
-bool Handshaker::FinishTls12(RecordKeys& read, RecordKeys& write) {
-  SSL* const ssl = ssl_.get();
-  const SSL_CIPHER* const cipher = SSL_get_current_cipher(ssl);
-  const size_t key = SSL_CIPHER_get_cipher_nid(cipher) == NID_aes_128_gcm ? 16 : 32;
-  std::vector<uint8_t> block(SSL_get_key_block_len(ssl));
-  if (block.size() < 2 * key || !SSL_generate_key_block(ssl, block.data(), block.size()))
-    return false;
-  // RFC 5246 section 6.3, without keys for a MAC.
-  const size_t iv = block.size() / 2 - key;
-  const bssl::Span<const uint8_t> all(block.data(), block.size());
-  const auto client_key = all.subspan(0, key), server_key = all.subspan(key, key);
-  const auto client_iv = all.subspan(2 * key, iv), server_iv = all.subspan(2 * key + iv, iv);
-  const bool server = state_.server != nullptr;
-  const bool ok = read.InitTls12(cipher, server ? client_key : server_key,
-                                 server ? client_iv : server_iv, SSL_get_read_sequence(ssl)) &&
-                  write.InitTls12(cipher, server ? server_key : client_key,
-                                  server ? server_iv : client_iv, SSL_get_write_sequence(ssl));
-  OPENSSL_cleanse(block.data(), block.size());
-  return ok;
-}
-
-bool Handshaker::TakeTicket(std::string_view message) {
-  bssl::UniquePtr<SSL_SESSION> session(SSL_process_tls13_new_session_ticket(
-      ssl_.get(), reinterpret_cast<const uint8_t*>(message.data()), message.size()));
+int32_t Connection::Read(std::string_view& received, char* out, size_t room) {
+  constexpr size_t kMax = size_t{1} << 30;
+  input_ = received;
   ERR_clear_error();
-  if (!session) return false;
-  state_.client->sessions().Add(state_.peer, std::move(session));
-  return true;
+  const int result = SSL_read(ssl_.get(), out, static_cast<int>(std::min(room, kMax)));
+  received = input_;
+  input_ = {};
+  if (result > 0) return result;
+  const int error = SSL_get_error(ssl_.get(), result);
+  if (error == SSL_ERROR_ZERO_RETURN) return 0;
+  if (error == SSL_ERROR_WANT_READ) return -EAGAIN;
+  const int reason = ERR_GET_REASON(ERR_peek_error());
+  ERR_clear_error();
+  if (reason >= SSL_AD_REASON_OFFSET) return -ECONNRESET;
+  return reason == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC ? -EBADMSG : -EPROTO;
+}
+
+bool Connection::Write(std::string_view plaintext, base::Buffer& out) {
+  sealed_ = &out;
+  ERR_clear_error();
+  const int size = static_cast<int>(plaintext.size());
+  const bool written = SSL_write(ssl_.get(), plaintext.data(), size) == size;
+  sealed_ = nullptr;
+  if (!written) ERR_clear_error();
+  return written;
+}
+
+void Connection::Close() {
+  SSL_shutdown(ssl_.get());
+  ERR_clear_error();
 }
 
 }  // namespace portico::tls
