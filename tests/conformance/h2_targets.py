@@ -25,7 +25,7 @@ spec: {{endpoints: [{{address: "{endpoint}"}}], circuit_breaker: {{max_connectio
 ---
 kind: Route
 name: all
-spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}], timeout: 15s}}
+spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}], timeout: {timeout}}}
 """
 
 
@@ -92,11 +92,11 @@ def authority(fleet):
     return fleet.authority
 
 
-def portico(fleet, endpoint=None, workers=2, more="", secure=True):
+def portico(fleet, endpoint=None, workers=2, more="", secure=True, timeout="15s"):
     """`more`: YAML inside the spec of both listeners, from a comma on."""
     authority(fleet)
     endpoint = endpoint or fleet.echo("echo").addresses()["http"]
-    text = CONFIG.format(endpoint=endpoint, more=more) + tls_files.certificate_yaml("main", fleet.localhost)
+    text = CONFIG.format(endpoint=endpoint, more=more, timeout=timeout) + tls_files.certificate_yaml("main", fleet.localhost)
     if not secure:
         text = "\n---\n".join(part for part in text.split("\n---\n") if "name: https" not in part and "kind: Certificate" not in part)
     proxy = fleet.proxy("p1", config=fleet.write("portico.yaml", text), workers=workers, listeners=("http", "https") if secure else ("http",))
@@ -130,6 +130,7 @@ http {{
     listen 127.0.0.1:{plain} http2;
     listen 127.0.0.1:{secure} ssl http2;
     listen 127.0.0.1:{http1};
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {pair.chain_path};
     ssl_certificate_key {pair.key_path};
     root {_index(fleet)};

@@ -6,6 +6,9 @@ import shutil
 import subprocess
 import sys
 
+# Of PyPI, for run_with() of every check that speaks HTTP/2 or WebSocket.
+HTTP2_PACKAGES = ("h2==4.4.1", "wsproto==1.3.2", "websockets==13.1")
+
 CACHE = os.path.join(os.path.expanduser("~"), ".cache", "portico-conformance")
 
 

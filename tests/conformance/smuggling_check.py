@@ -1,16 +1,19 @@
 """Requests that two parsers may read differently, before five web servers: nobody gets anything that is not theirs.
 
-For each case of smuggling_table.py and each server: Portico answers as the table says, the server saw exactly the
-requests that Portico forwarded, and the next clients get their own responses over the same upstream connections.
+For each case of smuggling_table.py (HTTP/1.1) and smuggling_h2_table.py (HTTP/2) and each server: Portico answers as the
+table says, the server saw exactly the requests that Portico forwarded, and the next clients get their own responses over
+the same upstream connections.
+
+  --version 1.1|2   only those cases; names of servers: only before those
 """
 
+import argparse
 import re
 import socket
-import sys
 import time
 
-from tests.conformance import real_servers
-from tests.conformance.smuggling_table import CUT, FORWARDED, cases
+from tests.conformance import real_servers, registry_tools, smuggling_h2_table, smuggling_table
+from tests.conformance.smuggling_table import CUT, FORWARDED
 from tests.conformance.verdicts import Verdicts
 from tests.support import fleet as support
 from tests.support.http_client import Closed, Connection
@@ -40,7 +43,10 @@ def methods(raw):
 
 def seen_target(response):
     """What the server says it saw: a target, or (Apache) the whole request line."""
-    seen = response.header("x-seen")
+    return target_of(response.header("x-seen"))
+
+
+def target_of(seen):
     return seen.split(" ")[1] if seen and " " in seen else seen
 
 
@@ -124,12 +130,24 @@ class Run:
                                                f"another's response: {response.raw_head!r}")
         return True
 
+    def outcomes(self, case):
+        """(what is wrong with the answers or "", what the server says it saw)."""
+        if case.group == "HTTP/2":
+            from tests.conformance import smuggling_h2
+            outcome, seen = smuggling_h2.exchange(self.address, case, target_of)
+            return ("" if smuggling_h2.matches(case, outcome) else f"{outcome}, wanted {case.expect}"), [seen] if seen else []
+        outcomes, seen = exchange(self.address, case.raw)
+        return ("" if matches(case.expect, outcomes) else f"{outcomes}, wanted {case.expect}"), seen
+
     def case(self, number, case):
         what = f"{case.group}: {case.name}"
-        outcomes, seen = exchange(self.address, case.raw)
-        good = matches(case.expect, outcomes)
-        if not good:
-            self.verdicts.check(f"{self.name}: {what}: answers", False, f"{outcomes}, wanted {case.expect}")
+        try:
+            wrong, seen = self.outcomes(case)
+        except TimeoutError as error:
+            wrong, seen = f"no answer: {error}", []
+        good = not wrong
+        if wrong:
+            self.verdicts.check(f"{self.name}: {what}: answers", False, wrong)
         if any("smuggled" in target for target in seen):
             good = self.verdicts.check(f"{self.name}: {what}: x-seen", False, seen)
         good = self.probe(what, number) and good
@@ -145,15 +163,21 @@ class Run:
         self.verdicts.check(f"{self.name}: the proxy lives", self.proxy.process.poll() is None, self.proxy.log())
 
 
-def main(names):
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--version", choices=("1.1", "2"))
+    options.add_argument("names", nargs="*")
+    options = options.parse_args()
+    registry_tools.run_with("tests.conformance.smuggling_check", *registry_tools.HTTP2_PACKAGES)
     with Verdicts("smuggling") as verdicts:
-        table = list(cases())
-        verdicts.check("cases", len(table) >= 120, len(table))
-        for name in names or real_servers.NAMES:
+        tables = {"1.1": list(smuggling_table.cases()), "2": list(smuggling_h2_table.cases())}
+        verdicts.check("cases", len(tables["1.1"]) >= 120 and len(tables["2"]) >= 30)
+        table = [case for version, cases in tables.items() if options.version in (None, version) for case in cases]
+        for name in options.names or real_servers.NAMES:
             verdicts.say(f"{len(table)} cases before {name}")
             with support.Fleet() as fleet:
                 Run(verdicts, name, fleet).run(table)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
