@@ -30,6 +30,11 @@ struct ConnectionOptions {
   // Connections of one source address, all workers together; above: closed at once. 0: no
   // limit.
   uint32_t max_connections_per_address = 0;
+  // HTTP/2: Http2 of api/portico/v1. Windows in bytes.
+  bool http2 = true;
+  uint32_t http2_max_streams = 100;
+  uint32_t http2_stream_window = 64 * 1024;
+  uint32_t http2_connection_window = 1 << 20;
   // A PROXY header is required; connections without one are closed at once.
   bool proxy_protocol = false;
   // What an answered request may still send of its body while it is read and

@@ -7,6 +7,7 @@
 #include "dataplane/http/h1_fields.h"
 #include "dataplane/http/header_names.h"
 #include "dataplane/http/path.h"
+#include "dataplane/http/trailers.h"
 
 namespace portico::http {
 namespace {
@@ -19,10 +20,8 @@ constexpr HeaderIds kConnectionIds =
     IdBit(HeaderId::kConnection) | IdBit(HeaderId::kProxyConnection) | IdBit(HeaderId::kKeepAlive) |
     IdBit(HeaderId::kTransferEncoding) | IdBit(HeaderId::kUpgrade);
 
-// Between two neighbours only, as RemoveHopByHopFields() has it. TE and Trailer go on, where
-// what is spoken there knows trailers.
-constexpr HeaderIds kDroppedIds =
-    IdBit(HeaderId::kProxyAuthenticate) | IdBit(HeaderId::kProxyAuthorization);
+// Between two neighbours only, as RemoveHopByHopFields() has it.
+constexpr HeaderIds kDroppedIds = internal::kHopByHopIds & ~kConnectionIds;
 
 H2HeadResult Malformed(std::string_view reason) {
   return {H2HeadResult::Kind::kMalformed, 400, reason};
@@ -85,14 +84,12 @@ void H2FieldCollector::Add(std::string_view name, std::string_view value) {
 }
 
 void H2FieldCollector::AddKnown(HeaderId id, std::string_view value) {
+  if (id == HeaderId::kTe && block_ == Block::kRequest && !EqualsIgnoreCase(value, "trailers")) {
+    return SetMalformed("invalid_te");
+  }
   if ((IdBit(id) & kDroppedIds) != 0) return;
   const std::string_view copy = CopyInto(list_->arena(), value);
   switch (id) {
-    case HeaderId::kTe:
-      if (block_ == Block::kRequest && !EqualsIgnoreCase(value, "trailers")) {
-        SetMalformed("invalid_te");
-      }
-      break;
     case HeaderId::kContentLength:
       if (has_length_) return SetMalformed("conflicting_length");
       has_length_ = true;
@@ -116,7 +113,7 @@ void H2FieldCollector::AddKnown(HeaderId id, std::string_view value) {
 }
 
 void H2FieldCollector::AddTrailer(HeaderId id, std::string_view name, std::string_view value) {
-  if (id != HeaderId::kOther && id != HeaderId::kGrpcStatus) return;
+  if (!IsSafeTrailer(HeaderField{name, value, id})) return;
   base::Arena& arena = list_->arena();
   const std::string_view kept = id == HeaderId::kOther ? CopyInto(arena, name) : HeaderName(id);
   list_->Add(HeaderField{kept, CopyInto(arena, value), id});
@@ -198,6 +195,7 @@ H2HeadResult FinishRequest(H2FieldCollector& block, bool end_stream, RequestHead
   using C = H2FieldCollector;
   const auto& pseudo = block.pseudo_;
   head.version = Version::kHttp2;
+  head.takes_trailers = true;
   head.method_text = pseudo[C::kMethod];
   head.method = LookUpMethod(head.method_text);
   head.target = pseudo[C::kPath];

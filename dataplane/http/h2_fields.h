@@ -97,8 +97,7 @@ H2HeadResult FinishRequest(H2FieldCollector& block, bool end_stream, RequestHead
 // `request_method`: what it answers.
 H2HeadResult FinishResponse(H2FieldCollector& block, bool end_stream, Method request_method,
                             ResponseHead& head);
-// Of the fields that Portico looks at, only grpc-status stays: what comes behind a body was
-// not seen by policies (RFC 9110 section 6.5.1).
+// Only safe ones are kept (http/trailers.h).
 H2HeadResult FinishTrailers(H2FieldCollector& block, bool end_stream);
 
 }  // namespace portico::http

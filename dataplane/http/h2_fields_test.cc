@@ -76,8 +76,7 @@ TEST_F(H2FieldsTest, RequestHead) {
   EXPECT_EQ(head_.host, "a.test");
   EXPECT_EQ(head_.body, BodyKind::kLength);
   EXPECT_EQ(head_.content_length, 5u);
-  EXPECT_EQ(Show(head_.headers),
-            "x-own=1;cookie=a=1; b=2;te=trailers;content-length=5;host=a.test:8443;");
+  EXPECT_EQ(Show(head_.headers), "x-own=1;cookie=a=1; b=2;content-length=5;host=a.test:8443;");
 }
 
 TEST_F(H2FieldsTest, BodyIsWhatFollows) {
@@ -281,30 +280,31 @@ TEST_F(H2FieldsTest, WritesResponses) {
   response_.headers.Add("Connection", "keep-alive");
   response_.headers.Add("Transfer-Encoding", "chunked");
   response_.headers.Add("Content-Length", "99");
-  EXPECT_EQ(Show(ResponseBlock(response_, Method::kGet, "now", arena_)),
+  EXPECT_EQ(Show(ResponseBlock(response_, Method::kGet, false, "now", arena_)),
             ":status=200;content-type=text/plain;X-Own=1;date=now;content-length=12;");
   response_.headers.Add("bad", "a\nb");
-  EXPECT_FALSE(ResponseBlock(response_, Method::kGet, "now", arena_).ok());
+  EXPECT_FALSE(ResponseBlock(response_, Method::kGet, false, "now", arena_).ok());
 
   ResponseHead tunnel(arena_);
   tunnel.status = 101;
   tunnel.headers.Add("Sec-WebSocket-Accept", "x");
   tunnel.headers.Add("Sec-WebSocket-Protocol", "chat");
   tunnel.headers.Add("Upgrade", "websocket");
-  EXPECT_EQ(Show(ResponseBlock(tunnel, Method::kGet, "", arena_)),
+  EXPECT_EQ(Show(ResponseBlock(tunnel, Method::kGet, true, "", arena_)),
             ":status=200;Sec-WebSocket-Protocol=chat;");
 }
 
 TEST_F(H2FieldsTest, WritesRequests) {
   ASSERT_EQ(Request(Get({{"te", "trailers"}, {"expect", "100-continue"}, {"a", "b"}})).kind,
             Kind::kOk);
+  head_.headers.Add("TE", "trailers");
   EXPECT_EQ(Show(RequestBlock(head_, /*secure=*/true, arena_)),
-            ":method=GET;:scheme=https;:authority=a.test;:path=/;te=trailers;a=b;");
+            ":method=GET;:scheme=https;:authority=a.test;:path=/;a=b;te=trailers;");
   head_.upgrade = "websocket";
   head_.headers.Add("Sec-WebSocket-Key", "x");
   EXPECT_EQ(Show(RequestBlock(head_, false, arena_)),
             ":method=CONNECT;:protocol=websocket;:scheme=http;:authority=a.test;:path=/"
-            ";te=trailers;a=b;");
+            ";a=b;te=trailers;");
 }
 
 }  // namespace

@@ -159,12 +159,11 @@ absl::StatusOr<H2Block> RequestBlock(const RequestHead& head, bool secure, base:
   return block;
 }
 
-absl::StatusOr<H2Block> ResponseBlock(const ResponseHead& head, Method request_method,
+absl::StatusOr<H2Block> ResponseBlock(const ResponseHead& head, Method request_method, bool tunnel,
                                       std::string_view date, base::Arena& arena) {
   if (head.status < 100 || head.status > 999) {
     return absl::InvalidArgumentError(absl::StrCat("status ", head.status, " is not in 100..999"));
   }
-  const bool tunnel = head.status == 101;
   BlockWriter out(head.headers, arena);
   out.Put(":status", tunnel ? "200" : StatusText(head.status, arena));
   if (absl::Status status = out.PutAll(head.headers, kNeverIds | IdBit(HeaderId::kTe));
@@ -175,7 +174,7 @@ absl::StatusOr<H2Block> ResponseBlock(const ResponseHead& head, Method request_m
       head.headers.Find(HeaderId::kDate) == nullptr) {
     out.Put("date", date);
   }
-  PutResponseLength(head, request_method, out);
+  if (!tunnel) PutResponseLength(head, request_method, out);
   H2Block block = out.block();
   if (tunnel) DropHandshake(block);
   return block;

@@ -30,8 +30,9 @@ struct H2Block {
 absl::StatusOr<H2Block> RequestBlock(const RequestHead& head, bool secure, base::Arena& arena);
 
 // :status, fields, Content-Length as WriteResponseHead() has it. `date`: as
-// ResponseWriteOptions::date. A 101 is written as 200: to who asked by extended CONNECT.
-absl::StatusOr<H2Block> ResponseBlock(const ResponseHead& head, Method request_method,
+// ResponseWriteOptions::date. `tunnel`: it opens the tunnel that an extended CONNECT asked for;
+// its status is 200, whatever HTTP/1.1 calls it.
+absl::StatusOr<H2Block> ResponseBlock(const ResponseHead& head, Method request_method, bool tunnel,
                                       std::string_view date, base::Arena& arena);
 
 // Fields that follow a body. Those that no trailer may have are left out.
