@@ -160,8 +160,9 @@ class H2ServerConnection final : public ServerConnection {
   Closing closing_ = Closing::kNo;
   bool started_ = false;
   bool ended_ = false;
-  bool settled_ = false;     // The client's SETTINGS came.
-  bool in_session_ = false;  // One of nghttp2's functions runs.
+  bool settings_made_ = false;  // Ours.
+  bool settled_ = false;        // The client's SETTINGS came.
+  bool in_session_ = false;     // One of nghttp2's functions runs.
   bool violated_ = false;
   bool client_left_ = false;     // It has closed its side.
   bool block_deadline_ = false;  // read_deadline_ is that of a header block, or of the preface.

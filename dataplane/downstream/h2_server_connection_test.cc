@@ -350,6 +350,7 @@ TEST_F(H2ConnectionTest, EndsAfterAsManyRequestsAsAreAllowed) {
   ASSERT_TRUE(Until([&] { return client_->goaways.size() == 1; }));
   Pass(base::kNanosPerSecond);
   ASSERT_TRUE(Ended());
+  EXPECT_EQ(client_->goaways.back().last, 5);
 }
 
 TEST_F(H2ConnectionTest, HalfClosedClientGetsItsAnswer) {

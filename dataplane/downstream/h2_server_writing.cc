@@ -1,8 +1,10 @@
 // How an H2ServerConnection sends, and how it ends.
+#include <string>
 #include <utility>
 
 #include "dataplane/downstream/h2_server_connection.h"
 #include "dataplane/downstream/h2_server_stream.h"
+#include "dataplane/downstream/h2_session_events.h"
 #include "dataplane/net/await.h"
 
 namespace portico::downstream {
@@ -32,6 +34,14 @@ void H2ServerConnection::Pump() {
     if (size <= 0) {
       if (size < 0) read_scope_.Request(absl::InternalError("nghttp2 gave up"));
       break;
+    }
+    if (!settings_made_) [[unlikely]] {
+      settings_made_ = true;
+      std::string frame(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+      H2SessionEvents::TellStreamLimit(reinterpret_cast<uint8_t*>(frame.data()), frame.size(),
+                                       context_.options.http2_max_streams);
+      output_.Append(frame, context_.loop.downstream_buffers());
+      continue;
     }
     output_.Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)},
                    context_.loop.downstream_buffers());

@@ -110,7 +110,8 @@ nghttp2_session* H2SessionEvents::MakeSession(H2ServerConnection& connection) {
     return nullptr;
   }
   const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.http2_max_streams},
+      // Replaced by TellStreamLimit().
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, NGHTTP2_INITIAL_MAX_CONCURRENT_STREAMS},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.http2_stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.head.max_header_bytes},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
@@ -120,6 +121,14 @@ nghttp2_session* H2SessionEvents::MakeSession(H2ServerConnection& connection) {
   nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
                                         static_cast<int32_t>(options.http2_connection_window));
   return session;
+}
+
+void H2SessionEvents::TellStreamLimit(uint8_t* frame, size_t size, uint32_t limit) {
+  constexpr size_t kFrameHead = 9, kEntry = 6;
+  for (size_t at = kFrameHead; at + kEntry <= size; at += kEntry) {
+    if ((frame[at] << 8 | frame[at + 1]) != NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) continue;
+    for (size_t i = 0; i < 4; ++i) frame[at + 2 + i] = static_cast<uint8_t>(limit >> (24 - 8 * i));
+  }
 }
 
 int H2SessionEvents::OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame,

@@ -18,6 +18,10 @@ class H2SessionEvents {
  public:
   // With our settings waiting to be sent. nullptr: no memory.
   static nghttp2_session* MakeSession(H2ServerConnection& connection);
+  // nghttp2 ends the connection of a client that opens too many streams. We refuse the streams (RFC
+  // 9113 section 5.1.2 leaves the choice), so only the client is told of the limit: in `frame`, our
+  // first SETTINGS.
+  static void TellStreamLimit(uint8_t* frame, size_t size, uint32_t limit);
 
  private:
   static nghttp2_session_callbacks* Callbacks();

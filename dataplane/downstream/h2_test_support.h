@@ -98,10 +98,6 @@ class H2Client {
     nghttp2_session_callbacks_set_on_frame_recv_callback(
         callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
           auto& self = *static_cast<H2Client*>(user);
-          ++self.frames[frame->hd.type];
-          if (frame->hd.type == NGHTTP2_GOAWAY) {
-            self.goaways.push_back({frame->goaway.last_stream_id, frame->goaway.error_code});
-          }
           if (frame->hd.type == NGHTTP2_HEADERS) {
             StreamState& s = self.streams[frame->hd.stream_id];
             s.headed = s.status != 0;
@@ -198,6 +194,7 @@ class H2Client {
       const ssize_t got = ::recv(fd_, bytes, sizeof(bytes), MSG_DONTWAIT);
       if (got > 0) {
         received += static_cast<size_t>(got);
+        NoteFrames({bytes, static_cast<size_t>(got)});
         nghttp2_session_mem_recv(session_, reinterpret_cast<uint8_t*>(bytes),
                                  static_cast<size_t>(got));
       } else if (got == 0) {
@@ -224,6 +221,25 @@ class H2Client {
   bool reset = false;
 
  private:
+  // Of its own: nghttp2 tells nothing any more after what it takes for an error.
+  void NoteFrames(std::string_view bytes) {
+    raw_.append(bytes);
+    size_t at = 0;
+    const auto number = [this, &at](size_t from, int size) {
+      uint32_t value = 0;
+      for (int i = 0; i < size; ++i)
+        value = value << 8 | static_cast<uint8_t>(raw_[at + from + static_cast<size_t>(i)]);
+      return value;
+    };
+    while (raw_.size() - at >= 9 && raw_.size() - at >= 9 + number(0, 3)) {
+      const int type = static_cast<int>(number(3, 1));
+      ++frames[type];
+      if (type == 7) goaways.push_back({static_cast<int32_t>(number(9, 4)), number(13, 4)});
+      at += 9 + number(0, 3);
+    }
+    raw_.erase(0, at);
+  }
+
   static std::vector<nghttp2_nv> Block(const H2FieldPairs& fields) {
     std::vector<nghttp2_nv> nv;
     for (const auto& [name, value] : fields) {
@@ -267,6 +283,7 @@ class H2Client {
   int fd_;
   nghttp2_session* session_ = nullptr;
   std::string pending_;
+  std::string raw_;
 };
 
 // Checks at its end that nothing is left: frames, buffers, timers, connections.
