@@ -11,7 +11,7 @@ namespace portico::api {
 namespace {
 
 void AddAll(const google::protobuf::RepeatedPtrField<std::string>& names, std::string_view kind,
-            const char* field, std::vector<Reference>& out) {
+            const std::string& field, std::vector<Reference>& out) {
   for (int i = 0; i < names.size(); ++i) {
     if (!names[i].empty())
       out.push_back({kind, names[i], absl::StrCat("spec.", field, "[", i, "]")});
@@ -40,6 +40,34 @@ void RouteReferences(const v1::Route& route, std::vector<Reference>& out) {
   AddAll(route.header_transforms(), "HeaderTransform", "header_transforms", out);
 }
 
+void ClientAuthenticationReferences(const v1::ClientAuthentication& authentication,
+                                    const std::string& at, std::vector<Reference>& out) {
+  AddAll(authentication.ca_bundles(), "CaBundle",
+         absl::StrCat(at, "client_authentication.ca_bundles"), out);
+}
+
+void ListenerReferences(const v1::Listener& listener, std::vector<Reference>& out) {
+  if (!listener.access_log().empty()) {
+    out.push_back({"AccessLog", listener.access_log(), "spec.access_log"});
+  }
+  if (!listener.has_tls()) return;
+  const v1::ListenerTls& tls = listener.tls();
+  AddAll(tls.certificates(), "Certificate", "tls.certificates", out);
+  ClientAuthenticationReferences(tls.client_authentication(), "tls.", out);
+  for (int i = 0; i < tls.server_names_size(); ++i) {
+    ClientAuthenticationReferences(tls.server_names(i).client_authentication(),
+                                   absl::StrCat("tls.server_names[", i, "]."), out);
+  }
+}
+
+void UpstreamReferences(const v1::Upstream& upstream, std::vector<Reference>& out) {
+  if (!upstream.has_tls()) return;
+  AddAll(upstream.tls().ca_bundles(), "CaBundle", "tls.ca_bundles", out);
+  if (!upstream.tls().certificate().empty()) {
+    out.push_back({"Certificate", upstream.tls().certificate(), "spec.tls.certificate"});
+  }
+}
+
 // Variables lose their names: "/users/{id}" and "/users/{name}" match the same.
 std::string TemplateShape(std::string_view text) {
   std::string shape;
@@ -62,6 +90,9 @@ std::string PathShape(const v1::PathMatch& path) {
       return absl::StrCat("t", TemplateShape(path.template_()));
     case v1::PathMatch::kRegex:
       return absl::StrCat("~", path.regex());
+    case v1::PathMatch::kGrpc:
+      // The same shape as the path that it stands for, with which it may be in conflict.
+      return absl::StrCat(path.grpc().method().empty() ? "^" : "=", GrpcPath(path.grpc()));
     case v1::PathMatch::KIND_NOT_SET:
       break;
   }
@@ -113,9 +144,9 @@ std::vector<Reference> ReferencesOf(const v1::Resource& resource) {
   if (resource.has_route()) {
     RouteReferences(resource.route(), out);
   } else if (resource.has_listener()) {
-    if (!resource.listener().access_log().empty()) {
-      out.push_back({"AccessLog", resource.listener().access_log(), "spec.access_log"});
-    }
+    ListenerReferences(resource.listener(), out);
+  } else if (resource.has_upstream()) {
+    UpstreamReferences(resource.upstream(), out);
   } else if (resource.has_consumer()) {
     if (!resource.consumer().plan().empty())
       out.push_back({"Plan", resource.consumer().plan(), "spec.plan"});
@@ -129,6 +160,10 @@ std::vector<Reference> ReferencesOf(const v1::Resource& resource) {
     }
   }
   return out;
+}
+
+std::string GrpcPath(const v1::GrpcMatch& match) {
+  return absl::StrCat("/", match.service(), match.method().empty() ? "" : "/", match.method());
 }
 
 std::vector<Claim> ClaimsOf(const v1::Resource& resource) {

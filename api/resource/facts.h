@@ -27,6 +27,9 @@ struct Claim {
   std::string field;
 };
 
+// What a gRPC condition says as a path: "/pkg.Service/Method", or as a prefix "/pkg.Service".
+std::string GrpcPath(const v1::GrpcMatch& match);
+
 // Two resources with an equal claim value are in each other's way: listeners by address, consumers
 // by API key, routes by each host with path, conditions and whether methods are named. For routes
 // this is necessary only: listeners and methods decide (api/validation/conflicts.cc). Sorted by

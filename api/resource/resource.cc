@@ -60,6 +60,12 @@ std::string_view KindOf(const v1::Resource& resource) {
       return "HeaderTransform";
     case v1::Resource::kAccessLog:
       return "AccessLog";
+    case v1::Resource::kCertificate:
+      return "Certificate";
+    case v1::Resource::kCaBundle:
+      return "CaBundle";
+    case v1::Resource::kSessionTicketKeys:
+      return "SessionTicketKeys";
     case v1::Resource::SPEC_NOT_SET:
       break;
   }

@@ -1,11 +1,13 @@
 #include "api/resource/text_message.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -13,6 +15,7 @@
 #include "absl/time/time.h"
 #include "api/resource/duration.h"
 #include "api/resource/near.h"
+#include "api/resource/secrets.h"
 #include "api/resource/strings.h"
 #include "google/protobuf/stubs/common.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -157,6 +160,15 @@ void ReadBool(const TextNode& node, const Target& target) {
   target.reflection().SetBool(&target.message, &target.field, lower == "true");
 }
 
+// From base64 to the bytes themselves. False: it is not.
+bool DecodeBytes(std::string& text) {
+  if (text == kRedacted) return true;
+  std::string bytes;
+  if (!absl::Base64Unescape(text, &bytes)) return false;
+  text = std::move(bytes);
+  return true;
+}
+
 // Sets a singular field or adds one element.
 void ReadValue(const TextNode& node, const Target& target) {
   const Reflection& reflection = target.reflection();
@@ -183,6 +195,11 @@ void ReadValue(const TextNode& node, const Target& target) {
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string text;
       if (!ReadString(node, target.path, text, target.errors)) return;
+      if (target.field.type() == FieldDescriptor::TYPE_BYTES && !DecodeBytes(text)) {
+        // Not shown: it may be a secret.
+        target.Error(node, "is not base64; write what `base64 FILE` prints (RFC 4648 section 4)");
+        return;
+      }
       if (target.field.is_repeated()) {
         reflection.AddString(&target.message, &target.field, std::move(text));
       } else {
@@ -338,7 +355,11 @@ std::string ShortEnumName(const google::protobuf::EnumValueDescriptor& value) {
     prefix.push_back(absl::ascii_toupper(c));
   }
   prefix.push_back('_');
-  return std::string(absl::StripPrefix(value.name(), prefix));
+  std::string name(absl::StripPrefix(value.name(), prefix));
+  // "1.3" for TLS_VERSION_1_3.
+  if (absl::ascii_isdigit(static_cast<unsigned char>(name[0])))
+    std::replace(name.begin(), name.end(), '_', '.');
+  return name;
 }
 
 }  // namespace portico::api

@@ -40,7 +40,7 @@ void ReadMessage(const TextNode& node, const std::string& path, google::protobuf
 bool ReadString(const TextNode& node, const std::string& path, std::string& out,
                 TextErrors& errors);
 
-// "ROUND_ROBIN" for LOAD_BALANCER_ROUND_ROBIN.
+// "ROUND_ROBIN" for LOAD_BALANCER_ROUND_ROBIN, "1.3" for TLS_VERSION_1_3.
 std::string ShortEnumName(const google::protobuf::EnumValueDescriptor& value);
 
 }  // namespace portico::api

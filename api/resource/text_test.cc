@@ -25,7 +25,7 @@ std::string ErrorOf(const std::string& text) {
 }
 
 // One resource of every kind that together set every field; also what the round trip is tried on.
-constexpr char kEverything[] = R"(
+constexpr char kEverything[] = R"yaml(
 kind: Listener
 name: http
 labels: {team: edge, "42": "yes", empty: ""}
@@ -43,6 +43,18 @@ spec:
     idle_timeout: 1h
     max_requests_per_connection: 1000
   access_log: main
+  tls:
+    certificates: [site]
+    min_version: 1.3
+    client_authentication:
+      mode: optional
+      ca_bundles: [ca]
+      subject_alt_names: [a.example, "spiffe://b/*"]
+      fingerprints: ["00"]
+    server_names:
+    - {names: ["*.c.example"], client_authentication: {mode: required, ca_bundles: [ca]}}
+    disable_session_tickets: true
+  http2: {disabled: true, max_concurrent_streams: 7, stream_window: 65535, connection_window: 65536}
 ---
 kind: Route
 name: users
@@ -87,6 +99,14 @@ spec:
   idle_timeout: 90s
   circuit_breaker: {max_connections: 1, max_pending_requests: 2, max_requests: 3}
   outlier_detection: {disabled: true, consecutive_failures: 4, base_ejection_time: 10s, max_ejection_percent: 50}
+  protocol: auto
+  tls:
+    ca_bundles: [ca]
+    server_name: users.example
+    subject_alt_names: ["*.example"]
+    certificate: site
+    min_version: TLS_VERSION_1_2
+    insecure_skip_verify: true
 ---
 kind: JwtProvider
 name: main
@@ -133,11 +153,37 @@ spec: {path: stdout, request_headers: [user-agent], response_headers: [content-t
 ---
 kind: Consumer
 name: nobody
-)";
+---
+kind: Certificate
+name: site
+spec:
+  chain: |
+    -----BEGIN CERTIFICATE-----
+    MIIB
+    -----END CERTIFICATE-----
+  private_key: "(redacted)"
+  ocsp_response: AP8=
+---
+kind: CaBundle
+name: ca
+spec: {certificates: x}
+---
+kind: SessionTicketKeys
+name: default
+spec:
+  keys: [{secret: AAAA, created_at: "2030-12-31T23:59:59Z"}, {secret: "(redacted)"}]
+---
+kind: Route
+name: grpc
+spec:
+  match: {path: {grpc: {service: a.B, method: C}}}
+  upstreams: [{name: users}]
+  grpc_web: true
+)yaml";
 
 TEST(ParseResources, ReadsWhatPeopleWrite) {
   const std::vector<v1::Resource> resources = Parse(kEverything);
-  ASSERT_EQ(resources.size(), 11u);
+  ASSERT_EQ(resources.size(), 15u);
   const v1::Listener& listener = resources[0].listener();
   EXPECT_EQ(resources[0].labels().at("42"), "yes");
   EXPECT_EQ(resources[0].description(), "Front door: \"all\" of it\nand a second line");
@@ -151,6 +197,12 @@ TEST(ParseResources, ReadsWhatPeopleWrite) {
   EXPECT_EQ(route.authentication().any_of(1).method_case(), v1::AuthenticationMethod::kApiKey);
   EXPECT_EQ(resources[5].consumer().api_keys(0).expires_at().nanos(), 500000000);
   EXPECT_TRUE(resources[10].has_consumer());
+  EXPECT_EQ(listener.tls().min_version(), v1::TLS_VERSION_1_3);
+  EXPECT_EQ(resources[3].upstream().tls().min_version(), v1::TLS_VERSION_1_2);
+  EXPECT_EQ(resources[11].certificate().chain().back(), '\n');
+  EXPECT_EQ(resources[11].certificate().ocsp_response().size(), 2u);
+  EXPECT_EQ(resources[13].session_ticket_keys().keys(0).secret(), std::string(3, '\0'));
+  EXPECT_EQ(resources[14].route().match().path().grpc().method(), "C");
 }
 
 TEST(ParseResources, YamlAndJsonRoundTrip) {
@@ -361,6 +413,65 @@ TEST(ToYaml, KeyOfManyEscapedBytesIsReadBack) {
     ASSERT_TRUE(again.ok()) << size << ": " << again.status();
     EXPECT_EQ(MakeStored(again->front())->content, MakeStored(consumer)->content) << size;
   }
+}
+
+TEST(Text, BytesAreBase64) {
+  const auto resources = Parse(
+      "{kind: Certificate, name: c, spec: {chain: a, private_key: b, ocsp_response: \"AP8=\"}}");
+  ASSERT_EQ(resources.size(), 1u);
+  EXPECT_EQ(resources[0].certificate().ocsp_response(), std::string("\0\xff", 2));
+  EXPECT_THAT(ToYaml(resources[0]), HasSubstr("ocsp_response: \"AP8=\""));
+  const std::string error =
+      ErrorOf("{kind: Certificate, name: c, spec: {ocsp_response: \"my secret!\"}}");
+  EXPECT_THAT(error, HasSubstr("spec.ocsp_response: is not base64"));
+  EXPECT_EQ(error.find("my secret"), std::string::npos);
+}
+
+TEST(ToYaml, LinesStayLines) {
+  v1::Resource resource;
+  resource.set_name("c");
+  const std::string pem = "-----BEGIN CERTIFICATE-----\nMIIB\nAA==\n-----END CERTIFICATE-----\n";
+  for (const std::string& text :
+       {pem, pem + pem, pem + "\n", "\n" + pem, " " + pem, pem + " x\n", pem + "x",
+        std::string("a\n"), std::string("a\n\n"), std::string("a: b\n- c\n# d\n"),
+        std::string("a\nb \n"), std::string("a\r\nb\r\n"), std::string("\n\n")}) {
+    resource.mutable_certificate()->set_chain(text);
+    const std::string yaml = ToYaml(resource);
+    const auto again = ParseResources(yaml, "again");
+    ASSERT_TRUE(again.ok()) << again.status() << yaml;
+    EXPECT_EQ(again->front().certificate().chain(), text) << yaml;
+  }
+  resource.mutable_certificate()->set_chain(pem);
+  EXPECT_THAT(ToYaml(resource),
+              HasSubstr("  chain: |\n    -----BEGIN CERTIFICATE-----\n    MIIB\n"));
+}
+
+TEST(Redacted, HidesKeysAndTakesThemBack) {
+  v1::Resource certificate;
+  certificate.set_name("c");
+  certificate.mutable_certificate()->set_chain("chain");
+  certificate.mutable_certificate()->set_private_key("key");
+  v1::Resource tickets;
+  tickets.set_name("default");
+  tickets.mutable_session_ticket_keys()->add_keys()->set_secret(std::string(32, '\xfe'));
+  tickets.mutable_session_ticket_keys()->add_keys()->set_secret(std::string(32, '\xff'));
+  for (const v1::Resource& stored : {certificate, tickets}) {
+    EXPECT_FALSE(HasRedacted(stored));
+    v1::Resource shown = Redacted(stored);
+    EXPECT_TRUE(HasRedacted(shown));
+    EXPECT_THAT(ToYaml(shown), HasSubstr("(redacted)"));
+    // What is read from the text is what was shown.
+    v1::Resource again = Parse(ToYaml(shown)).at(0);
+    EXPECT_EQ(again.SerializeAsString(), shown.SerializeAsString());
+    again.set_description("edited");
+    RestoreRedacted(stored, again);
+    EXPECT_FALSE(HasRedacted(again));
+    again.clear_description();
+    EXPECT_EQ(again.SerializeAsString(), stored.SerializeAsString());
+  }
+  // A key in the wrong place.
+  certificate.mutable_certificate()->set_chain("-----BEGIN PRIVATE KEY-----");
+  EXPECT_EQ(Redacted(certificate).certificate().chain(), "(redacted)");
 }
 
 TEST(Redacted, HidesSecretsOnly) {

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "api/resource/duration.h"
-#include "api/resource/jwks.h"
 #include "api/resource/resource.h"
 #include "api/resource/strings.h"
 #include "api/resource/text.h"
@@ -59,9 +59,13 @@ Json ValueJson(const Message& message, const FieldDescriptor& field, int index) 
       return reflection.GetUInt32(message, &field);
     case FieldDescriptor::CPPTYPE_UINT64:
       return reflection.GetUInt64(message, &field);
-    case FieldDescriptor::CPPTYPE_STRING:
-      return element ? reflection.GetRepeatedString(message, &field, index)
-                     : reflection.GetString(message, &field);
+    case FieldDescriptor::CPPTYPE_STRING: {
+      const std::string text = element ? reflection.GetRepeatedString(message, &field, index)
+                                       : reflection.GetString(message, &field);
+      // What stands in place of a secret has no other form.
+      if (field.type() != FieldDescriptor::TYPE_BYTES || text == kRedacted) return text;
+      return absl::Base64Escape(text);
+    }
     default:
       return nullptr;  // No other type in the protos of resources; a test walks them all.
   }
@@ -146,7 +150,22 @@ bool IsDuration(std::string_view text) {
          text.find_first_not_of("0123456789hmsun") == std::string_view::npos;
 }
 
+// Lines as in a PEM file, which people want to see as lines.
+bool IsBlock(std::string_view text) {
+  if (std::count(text.begin(), text.end(), '\n') < 2 || text.back() != '\n') return false;
+  bool line_start = true;
+  for (const char c : text) {
+    if (c == '\n' ? line_start : (c < 0x20 || c >= 0x7f || (line_start && c == ' '))) return false;
+    line_start = c == '\n';
+  }
+  return true;
+}
+
 void EmitText(const std::string& text, YAML::Emitter& out) {
+  if (IsBlock(text)) {
+    out << YAML::Literal << text;
+    return;
+  }
   const bool printable =
       std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
   if (IsPlainText(text) || IsDuration(text)) {
@@ -201,14 +220,6 @@ std::string ToYaml(const v1::Resource& resource) {
 std::string ToJson(const v1::Resource& resource, bool pretty) {
   // Strings of a message that was not read from the wire may be no UTF-8.
   return ResourceJson(resource).dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
-}
-
-v1::Resource Redacted(v1::Resource resource) {
-  if (resource.has_jwt_provider() && !resource.jwt_provider().jwks().empty() &&
-      InspectJwks(resource.jwt_provider().jwks()).has_secret) {
-    resource.mutable_jwt_provider()->set_jwks("(redacted)");
-  }
-  return resource;
 }
 
 }  // namespace portico::api

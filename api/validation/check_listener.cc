@@ -23,6 +23,24 @@ void CheckRedirect(const v1::Listener& listener, Report& report) {
   if (!listener.has_https_redirect()) return;
   if (listener.https_redirect().port() != 0)
     report.Range("spec.https_redirect.port", listener.https_redirect().port(), 1, 65535);
+  if (listener.has_tls()) {
+    report.Add("spec.https_redirect", "",
+               "stands beside tls: requests that came by https would be "
+               "sent to https again",
+               "remove one of the two, or redirect from another listener");
+  }
+}
+
+void CheckHttp2(const v1::Http2& http2, Report& report) {
+  const std::string at = "spec.http2.";
+  if (http2.max_concurrent_streams() != 0)
+    report.Range(at + "max_concurrent_streams", http2.max_concurrent_streams(), 1, 1000);
+  constexpr uint64_t kLeast = 65535;
+  constexpr uint64_t kMost = 16777216;
+  if (http2.stream_window() != 0)
+    report.Range(at + "stream_window", http2.stream_window(), kLeast, kMost);
+  if (http2.connection_window() != 0)
+    report.Range(at + "connection_window", http2.connection_window(), kLeast, kMost);
 }
 
 }  // namespace
@@ -45,6 +63,8 @@ void CheckListener(const v1::Listener& listener, Report& report) {
   }
   CheckLimits(listener.limits(), report);
   CheckRedirect(listener, report);
+  if (listener.has_tls()) CheckListenerTls(listener.tls(), report);
+  CheckHttp2(listener.http2(), report);
 }
 
 }  // namespace portico::api

@@ -92,6 +92,12 @@ void CheckSpec(const v1::Resource& resource, Report& report) {
       return CheckHeaderTransform(resource.header_transform(), report);
     case v1::Resource::kAccessLog:
       return CheckAccessLog(resource.access_log(), report);
+    case v1::Resource::kCertificate:
+      return CheckCertificate(resource.certificate(), report);
+    case v1::Resource::kCaBundle:
+      return CheckCaBundle(resource.ca_bundle(), report);
+    case v1::Resource::kSessionTicketKeys:
+      return CheckSessionTicketKeys(resource.session_ticket_keys(), report);
     case v1::Resource::SPEC_NOT_SET:
       report.Add("kind", "", "is required and not set", "write the kind, \"kind: Route\"");
   }

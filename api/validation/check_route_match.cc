@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "api/resource/host.h"
 #include "api/resource/http_syntax.h"
 #include "api/resource/path_template.h"
@@ -11,6 +13,34 @@
 
 namespace portico::api {
 namespace {
+
+// An identifier of the proto language.
+bool IsIdentifier(std::string_view text) {
+  const auto letter = [](unsigned char c) { return absl::ascii_isalpha(c) || c == '_'; };
+  return !text.empty() && letter(static_cast<unsigned char>(text[0])) &&
+         std::all_of(text.begin(), text.end(),
+                     [&](unsigned char c) { return letter(c) || absl::ascii_isdigit(c); });
+}
+
+void CheckGrpc(const v1::GrpcMatch& grpc, Report& report) {
+  const std::string at = "spec.match.path.grpc.";
+  constexpr size_t kMostBytes = 500;
+  if (report.Required(at + "service", grpc.service(), "write the full name, \"pkg.Service\"")) {
+    bool valid = grpc.service().size() <= kMostBytes;
+    for (const absl::string_view part : absl::StrSplit(grpc.service(), '.'))
+      valid = valid && IsIdentifier(Std(part));
+    if (!valid) {
+      report.Add(at + "service", grpc.service(), "is not the full name of a service",
+                 "write it as in the .proto file: \"pkg.Service\", without \"/\", at most 500 "
+                 "bytes");
+    }
+  }
+  if (!grpc.method().empty() &&
+      (grpc.method().size() > kMostBytes || !IsIdentifier(grpc.method()))) {
+    report.Add(at + "method", grpc.method(), "is not the name of a method",
+               "write it as in the .proto file, without the service, or leave it out for all");
+  }
+}
 
 void CheckPath(const v1::PathMatch& path, Report& report) {
   const std::string at = "spec.match.path";
@@ -35,9 +65,12 @@ void CheckPath(const v1::PathMatch& path, Report& report) {
     case v1::PathMatch::kRegex:
       CheckRegex(at + ".regex", path.regex(), report);
       return;
+    case v1::PathMatch::kGrpc:
+      CheckGrpc(path.grpc(), report);
+      return;
     case v1::PathMatch::KIND_NOT_SET:
       report.Add(at, "", "is required and not set",
-                 "set one of exact, prefix, template, regex; \"prefix: /\" takes all");
+                 "set one of exact, prefix, template, regex, grpc; \"prefix: /\" takes all");
   }
 }
 

@@ -64,6 +64,7 @@ void CheckUpstream(const v1::Upstream& upstream, Report& report) {
                  absl::Hours(24));
   }
   CheckOutliers(upstream.outlier_detection(), report);
+  CheckUpstreamTls(upstream, report);
 }
 
 }  // namespace portico::api

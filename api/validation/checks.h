@@ -21,6 +21,11 @@ void CheckConsumer(const v1::Consumer& consumer, Report& report);
 void CheckPlan(const v1::Plan& plan, Report& report);
 void CheckRateLimitPolicy(const v1::RateLimitPolicy& policy, Report& report);
 void CheckHeaderTransform(const v1::HeaderTransform& transform, Report& report);
+void CheckCertificate(const v1::Certificate& certificate, Report& report);
+void CheckCaBundle(const v1::CaBundle& bundle, Report& report);
+void CheckSessionTicketKeys(const v1::SessionTicketKeys& keys, Report& report);
+void CheckListenerTls(const v1::ListenerTls& tls, Report& report);
+void CheckUpstreamTls(const v1::Upstream& upstream, Report& report);
 void CheckAccessLog(const v1::AccessLog& log, Report& report);
 
 // An RE2 expression that compiles within the bounds: 1024 bytes, a program of 5000 instructions.

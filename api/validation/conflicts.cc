@@ -36,6 +36,8 @@ std::string ShownPath(const v1::PathMatch& path) {
       return absl::StrCat("template ", path.template_());
     case v1::PathMatch::kRegex:
       return absl::StrCat("regex ", path.regex());
+    case v1::PathMatch::kGrpc:
+      return absl::StrCat("grpc ", GrpcPath(path.grpc()));
     case v1::PathMatch::KIND_NOT_SET:
       break;
   }

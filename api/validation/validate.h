@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "api/portico/v1/resource.pb.h"
 #include "api/resource/resource.h"
 
@@ -29,6 +30,10 @@ struct ChangeCost {
 std::vector<v1::Violation> ValidateChange(const ResourceSet& before, const ResourceSet& after,
                                           const std::set<ResourceKey>& changed,
                                           ChangeCost* cost = nullptr);
+
+// What is hardly meant in a resource that is accepted: a certificate that has expired, or is not
+// valid yet. A set that was good once stays acceptable, so that a rollback is never refused for it.
+std::vector<v1::Violation> WarningsAbout(const v1::Resource& resource, absl::Time now);
 
 // "Route/users spec.match.path.regex: \"(\": missing ) -- close the group"
 std::string ToString(const v1::Violation& violation);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/resource/facts.h"
 #include "api/resource/path_template.h"
 #include "api/resource/strings.h"
 #include "dataplane/routing/compiled_match.h"
@@ -89,11 +90,17 @@ absl::Status CompilePath(const v1::PathMatch& path, CompiledMatch& out) {
       }
       return absl::OkStatus();
     }
+    case v1::PathMatch::kGrpc: {
+      v1::PathMatch same;
+      (path.grpc().method().empty() ? *same.mutable_prefix() : *same.mutable_exact()) =
+          api::GrpcPath(path.grpc());
+      return CompilePath(same, out);
+    }
     case v1::PathMatch::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(
-      "match.path: is missing; write one of exact, prefix, template, regex");
+      "match.path: is missing; write one of exact, prefix, template, regex, grpc");
 }
 
 }  // namespace

@@ -46,6 +46,16 @@ Rank RankHost(const v1::RouteMatch& match, std::string_view host) {
 
 // {3} exact; {2, segments, literal or variable for each, whole} prefix or template; {1} regex.
 Rank RankPath(const v1::PathMatch& match, std::string_view path) {
+  if (match.has_grpc()) {
+    v1::PathMatch same;
+    const std::string service = "/" + match.grpc().service();
+    if (match.grpc().method().empty()) {
+      same.set_prefix(service);
+    } else {
+      same.set_exact(service + "/" + match.grpc().method());
+    }
+    return RankPath(same, path);
+  }
   if (match.has_exact()) return match.exact() == path ? Rank{3} : Rank{};
   if (match.has_regex()) return re2::RE2::FullMatch({path.data(), path.size()}, match.regex()) ? Rank{1} : Rank{};
   if (path.empty() || path[0] != '/') return {};

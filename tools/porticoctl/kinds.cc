@@ -34,7 +34,8 @@ std::vector<std::string> AllKinds() {
 }
 
 std::string CanonicalKind(const std::string& text) {
-  const std::string wanted = Plain(text);
+  std::string wanted = Plain(text);
+  if (wanted == "cert" || wanted == "certs") wanted = "certificate";
   for (std::string& kind : AllKinds()) {
     const std::string plain = Plain(kind);
     if (wanted == plain || wanted == Plural(plain)) return std::move(kind);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "api/resource/certificate.h"
 
 namespace portico::ctl {
 namespace {
@@ -24,6 +25,9 @@ std::string Path(const v1::PathMatch& path) {
       return path.template_();
     case v1::PathMatch::kRegex:
       return absl::StrCat("~", path.regex());
+    case v1::PathMatch::kGrpc:
+      return absl::StrCat("grpc ", path.grpc().service(), "/",
+                          path.grpc().method().empty() ? "*" : path.grpc().method());
     case v1::PathMatch::KIND_NOT_SET:
       break;
   }
@@ -86,6 +90,24 @@ std::string Describe(const v1::Consumer& consumer) {
   return text;
 }
 
+// "a.example,*.b.example, ECDSA P-256, until 2030-01-01".
+std::string Describe(const v1::Certificate& certificate) {
+  const api::CertificateInspection inspection =
+      api::InspectCertificate(certificate.chain(), "", "");
+  if (inspection.chain.empty()) return "";
+  const api::CertificateSummary& leaf = inspection.chain.front();
+  return absl::StrCat(
+      leaf.dns_names.empty() ? leaf.subject : absl::StrJoin(leaf.dns_names, ","), ", ", leaf.key,
+      ", until ",
+      absl::FormatTime("%Y-%m-%d", absl::FromUnixSeconds(leaf.not_after), absl::UTCTimeZone()));
+}
+
+int CountOf(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
 }  // namespace
 
 std::string Summary(const v1::Resource& resource) {
@@ -113,6 +135,13 @@ std::string Summary(const v1::Resource& resource) {
     }
     case v1::Resource::kAccessLog:
       return resource.access_log().path();
+    case v1::Resource::kCertificate:
+      return Describe(resource.certificate());
+    case v1::Resource::kCaBundle:
+      return Count(CountOf(resource.ca_bundle().certificates(), "-----BEGIN CERTIFICATE-----"),
+                   "certificate");
+    case v1::Resource::kSessionTicketKeys:
+      return Count(resource.session_ticket_keys().keys_size(), "key");
     case v1::Resource::SPEC_NOT_SET:
       break;
   }
