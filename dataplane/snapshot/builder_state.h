@@ -60,7 +60,11 @@ class Compilation {
 
  private:
   bool CompileListeners(Snapshot& snapshot, Built& built);
+  void CompileListener(const std::string& name, const api::StoredResource& stored,
+                       Snapshot& snapshot);
   bool CompileUpstreams(const Snapshot& snapshot, Built& built);
+  void CompileUpstream(const std::string& name, const api::StoredResource& stored,
+                       const Snapshot& snapshot, Built& built);
   bool CompileRoutes(Snapshot& snapshot, Built& built);
   // Without details in case of violations.
   RouteEntry CompileRoute(const api::StoredResourcePtr& stored, const Built& built);
@@ -81,9 +85,15 @@ class Compilation {
   const bool all_policies_;
   std::vector<v1::Violation>& violations_;
   bool policies_may_change_ = true;
-  bool upstreams_changed_ = true;
+  // Whether a resource that TLS contexts are made of changed.
+  bool tls_may_change_ = true;
+  // Those whose entry is another one than before, or gone.
+  std::set<std::string, std::less<>> changed_upstreams_;
   // The same routes in the same places with the same conditions as before.
   bool same_matches_ = false;
+  // By hash, those that were made for this revision.
+  std::map<api::Digest, std::shared_ptr<const tls::ServerContext>> server_contexts_;
+  std::map<api::Digest, std::shared_ptr<const tls::ClientContext>> client_contexts_;
   // What routes that say the same share, so that it stays in the caches.
   std::map<PolicyTable, std::shared_ptr<const PolicyTable>> policy_tables_;
   std::map<std::tuple<int, std::string, std::string>, std::shared_ptr<const RespondEntry>>

@@ -4,13 +4,15 @@
 #include "absl/strings/str_cat.h"
 #include "dataplane/snapshot/builder_state.h"
 #include "dataplane/snapshot/entries.h"
+#include "dataplane/snapshot/tls_entries.h"
 
 namespace portico::snapshot {
 namespace {
 
 // Resources that no policy is made of, besides the route itself.
 bool IsPlumbing(const api::ResourceKey& key) {
-  return key.kind == "Route" || key.kind == "Upstream" || key.kind == "Listener" || key.kind == "AccessLog";
+  return key.kind == "Route" || key.kind == "Upstream" || key.kind == "Listener" ||
+         key.kind == "AccessLog" || IsTlsKind(key.kind);
 }
 
 std::string Serialized(const v1::RouteMatch& match) { return match.SerializeAsString(); }
@@ -32,8 +34,9 @@ void Compilation::Violate(const char* kind, const std::string& name, const absl:
 
 bool Compilation::Run(Snapshot& snapshot, Built& built) {
   policies_may_change_ = all_policies_ || !std::all_of(changed_.begin(), changed_.end(), IsPlumbing);
-  upstreams_changed_ = std::any_of(changed_.begin(), changed_.end(),
-                                   [](const api::ResourceKey& key) { return key.kind == "Upstream"; });
+  tls_may_change_ = std::any_of(changed_.begin(), changed_.end(), [](const api::ResourceKey& key) {
+    return IsTlsKind(key.kind);
+  });
   for (const std::unique_ptr<PolicyBuilder>& builder : builders_) {
     if (absl::Status status = builder->BeginSnapshot(snapshot.resources); !status.ok()) {
       Violate("", "", status);
@@ -55,50 +58,111 @@ bool Compilation::CompileListeners(Snapshot& snapshot, Built& built) {
     snapshot.access_logs.push_back(kept.second);
   });
   ForEachOf(snapshot.resources, "Listener", [&](const std::string& name, const api::StoredResourcePtr& stored) {
-    if (previous_ != nullptr) {
-      for (const std::shared_ptr<const ListenerEntry>& before : previous_->snapshot->listeners) {
-        if (before->name != name || before->hash != stored->hash) continue;
-        snapshot.listeners.push_back(before);
-        return;
-      }
-    }
-    absl::StatusOr<std::shared_ptr<const ListenerEntry>> entry = MakeListener(*stored);
-    if (entry.ok()) {
-      snapshot.listeners.push_back(*std::move(entry));
-    } else {
-      Violate("Listener", name, entry.status());
-    }
+    CompileListener(name, *stored, snapshot);
   });
   return violations_.empty();
 }
 
+void Compilation::CompileListener(const std::string& name, const api::StoredResource& stored,
+                                  Snapshot& snapshot) {
+  std::shared_ptr<const ListenerEntry> before;
+  if (previous_ != nullptr) {
+    for (const std::shared_ptr<const ListenerEntry>& one : previous_->snapshot->listeners) {
+      if (one->name == name) before = one;
+    }
+  }
+  const bool same = before != nullptr && before->hash == stored.hash;
+  if (same && !tls_may_change_) {
+    snapshot.listeners.push_back(std::move(before));
+    return;
+  }
+  const v1::Listener& spec = stored.resource.listener();
+  const api::Digest hash = TlsHash(spec, snapshot.resources);
+  if (same && before->tls_hash == hash) {
+    snapshot.listeners.push_back(std::move(before));
+    return;
+  }
+  absl::StatusOr<std::shared_ptr<ListenerEntry>> entry = MakeListener(stored);
+  if (!entry.ok()) {
+    Violate("Listener", name, entry.status());
+    return;
+  }
+  (*entry)->tls_hash = hash;
+  if (spec.has_tls()) {
+    auto& context = server_contexts_[hash];
+    if (context == nullptr && before != nullptr && before->tls_hash == hash) context = before->tls;
+    if (context == nullptr) {
+      auto made = MakeServerContext(spec, snapshot.resources);
+      if (!made.ok()) {
+        Violate("Listener", name, made.status());
+        return;
+      }
+      context = *std::move(made);
+    }
+    (*entry)->tls = context;
+  }
+  snapshot.listeners.push_back(*std::move(entry));
+}
+
 bool Compilation::CompileUpstreams(const Snapshot& snapshot, Built& built) {
   if (previous_ != nullptr) built.upstreams = previous_->upstreams;
-  const auto compile = [&](const std::string& name, const api::StoredResource& stored) {
-    absl::StatusOr<std::shared_ptr<const UpstreamEntry>> entry = MakeUpstream(stored, ids_);
-    if (entry.ok()) {
-      built.upstreams[name] = *std::move(entry);
-    } else {
-      Violate("Upstream", name, entry.status());
-    }
-  };
   for (const api::ResourceKey& key : changed_) {
-    if (key.kind != "Upstream") continue;
-    const auto found = snapshot.resources.find(key);
+    if (key.kind == "Upstream") changed_upstreams_.insert(key.name);
+  }
+  if (tls_may_change_) {
+    for (const auto& [name, entry] : built.upstreams) {
+      if (entry->tls == nullptr) continue;
+      const auto found = snapshot.resources.find(api::ResourceKey{"Upstream", name});
+      if (found != snapshot.resources.end() &&
+          entry->tls_hash != TlsHash(found->second->resource.upstream(), snapshot.resources)) {
+        changed_upstreams_.insert(name);
+      }
+    }
+  }
+  for (const std::string& name : changed_upstreams_) {
+    const auto found = snapshot.resources.find(api::ResourceKey{"Upstream", name});
     if (found == snapshot.resources.end()) {
-      built.upstreams.erase(key.name);
+      built.upstreams.erase(name);
     } else {
-      compile(key.name, *found->second);
+      CompileUpstream(name, *found->second, snapshot, built);
     }
   }
   return violations_.empty();
 }
 
+void Compilation::CompileUpstream(const std::string& name, const api::StoredResource& stored,
+                                  const Snapshot& snapshot, Built& built) {
+  absl::StatusOr<std::shared_ptr<UpstreamEntry>> entry = MakeUpstream(stored, ids_);
+  if (!entry.ok()) {
+    Violate("Upstream", name, entry.status());
+    return;
+  }
+  const v1::Upstream& spec = stored.resource.upstream();
+  if (spec.has_tls()) {
+    const api::Digest hash = TlsHash(spec, snapshot.resources);
+    auto& context = client_contexts_[hash];
+    const auto before = built.upstreams.find(name);
+    if (context == nullptr && before != built.upstreams.end() && before->second->tls_hash == hash)
+      context = before->second->tls;
+    if (context == nullptr) {
+      auto made = MakeClientContext(spec, snapshot.resources);
+      if (!made.ok()) {
+        Violate("Upstream", name, made.status());
+        return;
+      }
+      context = *std::move(made);
+    }
+    (*entry)->tls_hash = hash;
+    (*entry)->tls = context;
+  }
+  built.upstreams[name] = *std::move(entry);
+}
+
 bool Compilation::Reusable(const RouteDetails& before, const api::StoredResource& stored) const {
   if (before.resource->hash != stored.hash) return false;
-  if (upstreams_changed_) {
+  if (!changed_upstreams_.empty()) {
     for (const RouteDetails::Target& target : before.targets) {
-      if (changed_.count(api::ResourceKey{"Upstream", target.upstream->name}) != 0) return false;
+      if (changed_upstreams_.contains(target.upstream->name)) return false;
     }
   }
   if (!policies_may_change_) return true;

@@ -23,7 +23,7 @@ absl::Status Bad(const std::string& field, const absl::Status& why) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::StoredResource& stored) {
+absl::StatusOr<std::shared_ptr<ListenerEntry>> MakeListener(const api::StoredResource& stored) {
   const v1::Listener& spec = stored.resource.listener();
   auto entry = std::make_shared<ListenerEntry>();
   entry->name = stored.resource.name();
@@ -49,11 +49,16 @@ absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::Sto
       NanosOr(limits.has_stream_idle_timeout(), limits.stream_idle_timeout(), absl::Seconds(300));
   entry->idle_timeout_nanos = NanosOr(limits.has_idle_timeout(), limits.idle_timeout(), absl::Seconds(3600));
   entry->access_log = spec.access_log();
-  return std::shared_ptr<const ListenerEntry>(std::move(entry));
+  const v1::Http2& http2 = spec.http2();
+  entry->http2 = !http2.disabled();
+  entry->http2_max_streams = Or(http2.max_concurrent_streams(), 100);
+  entry->http2_stream_window = Or(http2.stream_window(), 65536);
+  entry->http2_connection_window = Or(http2.connection_window(), 1048576);
+  return entry;
 }
 
-absl::StatusOr<std::shared_ptr<const UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
-                                                                  observe::MetricIds& ids) {
+absl::StatusOr<std::shared_ptr<UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
+                                                            observe::MetricIds& ids) {
   const v1::Upstream& spec = stored.resource.upstream();
   auto entry = std::make_shared<UpstreamEntry>();
   entry->name = stored.resource.name();
@@ -76,8 +81,9 @@ absl::StatusOr<std::shared_ptr<const UpstreamEntry>> MakeUpstream(const api::Sto
   entry->outlier_base_ejection_nanos =
       NanosOr(outlier.has_base_ejection_time(), outlier.base_ejection_time(), absl::Seconds(30));
   entry->outlier_max_percent = Or(outlier.max_ejection_percent(), 10);
+  entry->protocol = spec.protocol();
   entry->metric_id = ids.Upstream(entry->name);
-  return std::shared_ptr<const UpstreamEntry>(std::move(entry));
+  return entry;
 }
 
 std::shared_ptr<const AccessLogEntry> MakeAccessLog(const api::StoredResource& stored) {
@@ -105,6 +111,7 @@ std::shared_ptr<RouteDetails> MakeRouteDetails(const api::StoredResourcePtr& sto
     details->rewrite_prefix = spec.rewrite().prefix();
   }
   details->rewrite_host = spec.rewrite().host();
+  details->grpc_web = spec.grpc_web();
   return details;
 }
 

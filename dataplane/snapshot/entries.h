@@ -13,9 +13,10 @@ namespace portico::snapshot {
 
 // Errors of all: InvalidArgument, naming field and value; validation normally
 // excludes them. REQUIRES: the resource is of the kind.
-absl::StatusOr<std::shared_ptr<const ListenerEntry>> MakeListener(const api::StoredResource& stored);
-absl::StatusOr<std::shared_ptr<const UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
-                                                                  observe::MetricIds& ids);
+// Without `tls` and its hash.
+absl::StatusOr<std::shared_ptr<ListenerEntry>> MakeListener(const api::StoredResource& stored);
+absl::StatusOr<std::shared_ptr<UpstreamEntry>> MakeUpstream(const api::StoredResource& stored,
+                                                            observe::MetricIds& ids);
 std::shared_ptr<const AccessLogEntry> MakeAccessLog(const api::StoredResource& stored);
 // Without what is shared: targets, policies, response.
 std::shared_ptr<RouteDetails> MakeRouteDetails(const api::StoredResourcePtr& stored);

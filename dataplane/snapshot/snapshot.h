@@ -26,7 +26,9 @@ class ServerContext;
 namespace portico::snapshot {
 
 // An Upstream, compiled. The same object is in successive snapshots as long as
-// the resource's hash stays: workers key their pools by its address.
+// the resource's hash and that of each resource which it uses stay: workers key their pools by its
+// address. Of two entries of one name, connections that were opened for the one serve the other
+// when `protocol` and `tls` (the pointer) are equal; otherwise they take no more requests.
 struct UpstreamEntry {
   struct Endpoint {
     net::SocketAddress address;
@@ -44,7 +46,9 @@ struct UpstreamEntry {
   int64_t outlier_base_ejection_nanos = 0;
   uint32_t outlier_max_percent = 0;
   v1::UpstreamProtocol protocol = v1::UPSTREAM_PROTOCOL_HTTP1;
-  std::shared_ptr<const tls::ClientContext> tls;  // nullptr: cleartext
+  // nullptr: cleartext. The same object as long as all that it is made of (`tls_hash`) stays.
+  std::shared_ptr<const tls::ClientContext> tls;
+  api::Digest tls_hash{};
   observe::UpstreamId metric_id;
 };
 
@@ -121,7 +125,9 @@ struct ListenerEntry {
   uint64_t max_body_bytes = 0;  // 0: no limit
   int64_t header_timeout_nanos = 0, stream_idle_timeout_nanos = 0, idle_timeout_nanos = 0;
   std::string access_log;  // AccessLog resource's name; empty: none
-  std::shared_ptr<const tls::ServerContext> tls;  // nullptr: cleartext
+  // nullptr: cleartext. The same object as long as all that it is made of (`tls_hash`) stays.
+  std::shared_ptr<const tls::ServerContext> tls;
+  api::Digest tls_hash{};
   bool http2 = true;
   uint32_t http2_max_streams = 0, http2_stream_window = 0, http2_connection_window = 0;
 };
