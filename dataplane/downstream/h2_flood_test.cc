@@ -30,10 +30,9 @@ uint32_t Id(uint32_t n) { return 2 * n + 1; }
 
 std::string Open(uint32_t n, int flags = 5) { return H2Frame(1, flags, Id(n), H2GetBlock()); }
 
-const std::vector<Flood>& Floods() {
-  static const std::string kPost("\x83\x86\x41\x01h\x04\x05/read", 12);
-  static const auto* const floods = new std::vector<Flood>{
-      // owned: for ever, by the tests.
+std::vector<Flood> Floods() {
+  const std::string kPost("\x83\x86\x41\x01h\x04\x05/read", 12);
+  return {
       {"Ping", "", [](uint32_t) { return H2Frame(6, 0, 0, Eight()); }, "ping_flood"},
       {"PingAck", "", [](uint32_t) { return H2Frame(6, 1, 0, Eight()); }, "ping_flood"},
       {"Settings", "", [](uint32_t) { return H2Frame(4, 0, 0, ""); }, "settings_flood"},
@@ -102,7 +101,6 @@ const std::vector<Flood>& Floods() {
        },
        "header_bomb"},
   };
-  return *floods;
 }
 
 class H2FloodTest : public H2ConnectionTest, public testing::WithParamInterface<Flood> {};

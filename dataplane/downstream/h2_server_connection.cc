@@ -265,7 +265,7 @@ void H2ServerConnection::Consumed(H2ServerStream& stream, size_t bytes) {
 
 ssize_t H2ServerConnection::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t length,
                                      uint32_t* flags, nghttp2_data_source* source, void* user) {
-  if (static_cast<H2ServerConnection*>(user)->output_.full()) return NGHTTP2_ERR_PAUSE;
+  if (static_cast<H2ServerConnection*>(user)->output().full()) return NGHTTP2_ERR_PAUSE;
   return static_cast<H2ServerStream*>(source->ptr)->OfferData(length, flags);
 }
 

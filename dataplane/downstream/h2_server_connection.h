@@ -16,6 +16,7 @@
 #include "dataplane/downstream/server_context.h"
 #include "dataplane/event/await.h"
 #include "dataplane/event/cancel.h"
+#include "dataplane/event/frame_pool.h"
 #include "dataplane/event/task.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/http/h2_fields.h"
@@ -58,11 +59,19 @@ class H2ServerConnection final : public ServerConnection {
 
   static constexpr char kIdleTimeout[] = "idle timeout";
 
+  // What the session has given since the last send, and what that one sends.
+  struct Outputs {
+    static void* operator new(size_t size) { return event::AllocateFrame(size); }
+    static void operator delete(void* outputs, size_t size) { event::FreeFrame(outputs, size); }
+    http::H2Output next;
+    http::H2Output sent;
+  };
+
   // Lets the writer sleep until there is something to write.
   class Wanted {
    public:
     explicit Wanted(H2ServerConnection& connection) : connection_(connection) {}
-    bool await_ready() const { return !connection_.output_.empty() || connection_.write_ends_; }
+    bool await_ready() const { return connection_.has_output() || connection_.write_ends_; }
     void await_suspend(std::coroutine_handle<> waiter) { connection_.writer_ = waiter; }
     void await_resume() const {}
 
@@ -77,6 +86,12 @@ class H2ServerConnection final : public ServerConnection {
   event::Task<void> Serve(H2ServerStream& stream);
   event::Task<void> Linger();
   void WakeWriter();
+
+  bool has_output() const { return outputs_ != nullptr && !outputs_->next.empty(); }
+  http::H2Output& output() {
+    if (outputs_ == nullptr) outputs_ = std::make_unique<Outputs>();
+    return outputs_->next;
+  }
 
   // Gives bytes to the session and begins the exchanges that they ask for. `bytes` is their buffer.
   void Feed(const base::Buffer& bytes);
@@ -136,9 +151,8 @@ class H2ServerConnection final : public ServerConnection {
   event::Condition written_;  // A send has ended.
   std::coroutine_handle<> writer_;
 
-  // What the session has given, and of it what is being sent.
-  http::H2Output output_;
-  http::H2Output sending_;
+  // Only while there is something to send.
+  std::unique_ptr<Outputs> outputs_;
 
   // Of what comes.
   http::H2FrameWalker frames_{http::H2FrameWalker::kPrefaceBytes};

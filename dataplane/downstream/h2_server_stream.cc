@@ -334,8 +334,8 @@ absl::Status H2ServerStream::SubmitTrailers() {
 }
 
 void H2ServerStream::DataFramed(std::string_view frame_head, size_t length) {
-  connection_.output_.AppendData(frame_head, piece_.bytes.substr(piece_sent_, length), piece_.owner,
-                                 connection_.context_.loop.downstream_buffers());
+  connection_.output().AppendData(frame_head, piece_.bytes.substr(piece_sent_, length),
+                                  piece_.owner, connection_.context_.loop.downstream_buffers());
   piece_sent_ += length;
   response_bytes_ += length;
   sends_since_ = connection_.context_.loop.now();

@@ -40,14 +40,14 @@ void H2ServerConnection::Pump() {
       std::string frame(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
       H2SessionEvents::TellStreamLimit(reinterpret_cast<uint8_t*>(frame.data()), frame.size(),
                                        context_.options.http2_max_streams);
-      output_.Append(frame, context_.loop.downstream_buffers());
+      output().Append(frame, context_.loop.downstream_buffers());
       continue;
     }
-    output_.Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)},
-                   context_.loop.downstream_buffers());
+    output().Append({reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)},
+                    context_.loop.downstream_buffers());
   }
   in_session_ = false;
-  if (!output_.empty()) WakeWriter();
+  if (has_output()) WakeWriter();
 }
 
 event::Task<void> H2ServerConnection::Write() {
@@ -55,34 +55,37 @@ event::Task<void> H2ServerConnection::Write() {
   Wanted wanted(*this);
   while (true) {
     co_await wanted;
-    if (output_.empty()) break;
-    sending_.Swap(output_);
-    sending_.ForEachSlice([&send](std::string_view slice) { send.Add(slice); });
+    if (!has_output()) break;
+    outputs_->sent.Swap(outputs_->next);
+    outputs_->sent.ForEachSlice([&send](std::string_view slice) { send.Add(slice); });
     write_deadline_.SetIdle(write_scope_, context_.options.stream_idle_timeout,
                             "the client took no byte of the response within the idle timeout",
                             *stream_);
     // What comes meanwhile is gathered in the other output.
     absl::Status sent = co_await send;
     write_deadline_.Clear();
-    sending_.Clear();
+    outputs_->sent.Clear();
     if (!sent.ok()) {
       write_failed_ = true;
       if (absl::IsUnavailable(sent)) {
         sent = absl::CancelledError("the client closed the connection");
       }
-      output_.Clear();
+      outputs_.reset();
       abort_ = true;
       FailAll(sent);
       read_scope_.Request(sent);
       break;
     }
     Pump();
+    if (!has_output()) outputs_.reset();
     CheckEnd();
     written_.NotifyAll();
   }
 }
 
-bool H2ServerConnection::TooMuchQueued() const { return output_.bytes() >= kMaxQueuedBytes; }
+bool H2ServerConnection::TooMuchQueued() const {
+  return outputs_ != nullptr && outputs_->next.bytes() >= kMaxQueuedBytes;
+}
 
 void H2ServerConnection::Violation(std::string_view reason, uint32_t code) {
   if (violated_) return;

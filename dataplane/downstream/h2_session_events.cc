@@ -105,6 +105,7 @@ nghttp2_option* H2SessionEvents::Options() {
 nghttp2_session* H2SessionEvents::MakeSession(H2ServerConnection& connection) {
   const ConnectionOptions& options = connection.context_.options;
   nghttp2_session* session = nullptr;
+  const http::H2SharedFrameBuffer shared;
   if (nghttp2_session_server_new3(&session, Callbacks(), &connection, Options(),
                                   http::H2Memory()) != 0) {
     return nullptr;

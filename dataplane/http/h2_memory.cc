@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 
 #include "dataplane/event/frame_pool.h"
@@ -17,7 +18,23 @@ struct alignas(std::max_align_t) Header {
   size_t size;
 };
 
+// nghttp2's NGHTTP2_FRAMEBUF_CHUNKLEN: a frame of the usual largest size, its head, and a byte for
+// padding.
+constexpr size_t kFrameBufferBytes = 16384 + 9 + 1;
+constexpr size_t kSharedSize = std::numeric_limits<size_t>::max();
+
+struct SharedBlock {
+  Header header{kSharedSize};
+  char bytes[kFrameBufferBytes];
+};
+thread_local std::unique_ptr<SharedBlock> shared_block;
+constinit thread_local int sharing = 0;
+
 void* Allocate(size_t size) {
+  if (size == kFrameBufferBytes && sharing > 0) {
+    if (shared_block == nullptr) shared_block = std::make_unique<SharedBlock>();
+    return &shared_block->bytes;
+  }
   // What nghttp2 asks for is bounded by its own limits.
   void* const memory = event::AllocateFrame(sizeof(Header) + size);
   // owned: by nghttp2, until it calls Free().
@@ -28,6 +45,7 @@ void* Allocate(size_t size) {
 void Free(void* block, void*) {
   if (block == nullptr) return;
   Header* const header = static_cast<Header*>(block) - 1;
+  if (header->size == kSharedSize) return;
   event::FreeFrame(header, sizeof(Header) + header->size);
 }
 
@@ -42,7 +60,8 @@ void* Calloc(size_t count, size_t size, void*) {
 
 void* Realloc(void* block, size_t size, void*) {
   if (block == nullptr) return Allocate(size);
-  const size_t before = (static_cast<Header*>(block) - 1)->size;
+  size_t before = (static_cast<Header*>(block) - 1)->size;
+  if (before == kSharedSize) before = kFrameBufferBytes;
   if (size <= before && before - size < 64) return block;
   void* const moved = Allocate(size);
   std::memcpy(moved, block, std::min(before, size));
@@ -55,5 +74,8 @@ nghttp2_mem memory = {nullptr, Malloc, Free, Calloc, Realloc};
 }  // namespace
 
 nghttp2_mem* H2Memory() { return &memory; }
+
+H2SharedFrameBuffer::H2SharedFrameBuffer() { ++sharing; }
+H2SharedFrameBuffer::~H2SharedFrameBuffer() { --sharing; }
 
 }  // namespace portico::http

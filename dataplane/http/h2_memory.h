@@ -10,6 +10,19 @@ namespace portico::http {
 // state no exchange reaches the general heap. A session is made, used and deleted on one thread.
 nghttp2_mem* H2Memory();
 
+// nghttp2 keeps 16 KiB in each session, in which it makes one frame after the other: more than all
+// else that a resting connection holds. Server sessions that are made while one of these lives
+// share it with all others of their thread, so that two rules hold: what nghttp2_session_mem_send()
+// gives is copied at once, and its send_data callback never postpones a frame. (Clients cannot:
+// their preface waits in there.)
+class H2SharedFrameBuffer {
+ public:
+  H2SharedFrameBuffer();
+  ~H2SharedFrameBuffer();
+  H2SharedFrameBuffer(const H2SharedFrameBuffer&) = delete;
+  H2SharedFrameBuffer& operator=(const H2SharedFrameBuffer&) = delete;
+};
+
 }  // namespace portico::http
 
 #endif  // DATAPLANE_HTTP_H2_MEMORY_H_
