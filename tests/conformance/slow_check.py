@@ -1,15 +1,20 @@
-"""slowhttptest in its modes H (slow headers), B (slow bodies) and X (slow reading): every connection of the attack is
-ended by its deadline, and a well-behaved client beside it is served all the time."""
+"""slowhttptest in its modes H (slow headers), B (slow bodies) and X (slow reading), and slow clients of HTTP/2 (slow_h2.py):
+every connection of the attack is ended by its deadline, and a well-behaved client beside it is served all the time.
 
+  --version 1.1|2    only those; --transport plain|secure: of HTTP/2
+"""
+
+import argparse
 import collections
 import subprocess
 import threading
 import time
 
-from tests.conformance import registry_tools
+from tests.conformance import h2_targets, registry_tools, slow_h2
 from tests.conformance.verdicts import Verdicts
 from tests.support import bodies
 from tests.support import fleet as support
+from tests.support import tls_files
 from tests.support.http_client import Closed, Connection
 
 CONNECTIONS = 400
@@ -17,12 +22,14 @@ RATE = 200  # A second.
 HEADER_TIMEOUT, ROUTE_TIMEOUT = 3, 5
 # What a deadline may be late by on a busy machine, with the attack's own ticks of a second.
 LATE = 4
+H2_CONNECTIONS = 100
+GROWTH = 64 * 1024  # KiB of memory at most.
 
 CONFIG = """
 kind: Listener
 name: http
 spec: {{address: "127.0.0.1:0", access_log: requests, limits: {{header_timeout: {header}s, stream_idle_timeout: {header}s, idle_timeout: {route}s}}}}
----
+{https}---
 kind: AccessLog
 name: requests
 spec: {{path: "{folder}/access.log"}}
@@ -46,6 +53,16 @@ spec:
 kind: Route
 name: large
 spec: {{match: {{path: {{prefix: /length}}}}, upstreams: [{{name: large}}], timeout: {route}s}}
+"""
+
+HTTPS = """---
+kind: Listener
+name: https
+spec:
+  address: "127.0.0.1:0"
+  access_log: requests
+  limits: {{header_timeout: {header}s, stream_idle_timeout: {header}s, idle_timeout: {route}s}}
+  tls: {{certificates: [main]}}
 """
 
 MODES = {
@@ -136,16 +153,61 @@ def attack(verdicts, fleet, proxy, mode):
     verdicts.say(f"{mode}: {int(opened)} connections, ended within {watch.held:.1f} s, reasons {dict(counted)}, slowest probe {max(probe.times) * 1000:.0f} ms")
 
 
+def attack_h2(verdicts, fleet, proxy, mode, transport):
+    what = f"HTTP/2, {transport}: {mode.name}"
+
+    def check(name, holds, found=""):
+        return verdicts.check(f"{what}: {name}", holds, found)
+    secure = transport == "secure"
+    probe = Probe(proxy.listener("http"))
+    log_before, rss = len(fleet.access_log()), proxy.rss_kib()
+    limit = {"header": HEADER_TIMEOUT, "idle": ROUTE_TIMEOUT, "route": ROUTE_TIMEOUT}[mode.deadline] + LATE
+    probe.start()
+    ended, codes = slow_h2.attack(proxy.listener("https" if secure else "http"), secure, mode, H2_CONNECTIONS, limit + LATE)
+    growth = proxy.rss_kib() - rss
+    probe.stop()
+    check("all were ended", all(ended), f"{ended.count(0.0)} were not")
+    check("by the deadline", max(ended) <= limit, f"{max(ended):.1f} s, wanted {limit:.1f}")
+    check("not at once", min(ended) >= 1, f"{min(ended):.1f} s")
+    check("the proxy holds none of them",
+          support.wait_until(lambda: proxy.metrics()["portico_downstream_connections_active"] <= 1, "the end of the connections", 20))
+    check("no request is left", support.wait_until(lambda: proxy.metrics()["portico_requests_active"] == 0, "the end of the requests", 20))
+    check("memory", growth <= GROWTH, f"{growth} KiB more")
+    check("the probe was served throughout", len(probe.times) >= 10 and not probe.failures, probe.failures[:5])
+    check("without waiting", max(probe.times) < 2, f"{max(probe.times):.2f} s")
+    counted = collections.Counter(record["reason"] for record in fleet.access_log()[log_before:] if record.get("reason"))
+    if mode.reasons:
+        check("named reasons", sum(counted[reason] for reason in mode.reasons) >= H2_CONNECTIONS * 0.9, counted)
+    verdicts.say(f"{what}: ended within {max(ended):.1f} s, GOAWAY {sorted(codes)}, reasons {dict(counted)}, {growth} KiB more, "
+                 f"slowest probe {max(probe.times) * 1000:.0f} ms")
+
+
 def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--version", choices=("1.1", "2"))
+    options.add_argument("--transport", choices=("plain", "secure"), action="append")
+    options.add_argument("--only", default="")
+    options = options.parse_args()
+    transports = options.transport or ["plain", "secure"]
     with Verdicts("slow") as verdicts:
         with support.Fleet() as fleet:
+            h2_targets.authority(fleet)
             echo = fleet.echo("echo")
-            config = fleet.write("config.yaml", CONFIG.format(
-                folder=fleet.folder, endpoint=echo.addresses()["http"], header=HEADER_TIMEOUT, route=ROUTE_TIMEOUT, large=bodies.Upstream().address))
-            proxy = fleet.proxy("p1", config=config, workers=2)
+            secure = "secure" in transports and options.version != "1.1"
+            times = {"header": HEADER_TIMEOUT, "route": ROUTE_TIMEOUT}
+            config = CONFIG.format(folder=fleet.folder, endpoint=echo.addresses()["http"], large=bodies.Upstream().address,
+                                   https=HTTPS.format(**times) if secure else "", **times)
+            config += tls_files.certificate_yaml("main", fleet.localhost) if secure else ""
+            proxy = fleet.proxy("p1", config=fleet.write("config.yaml", config), workers=2, listeners=("http", "https") if secure else ("http",))
             proxy.wait_ready()
-            for mode in MODES:
-                attack(verdicts, fleet, proxy, mode)
+            if options.version != "2":
+                for mode in MODES:
+                    attack(verdicts, fleet, proxy, mode)
+            if options.version != "1.1":
+                for transport in transports:
+                    for mode in slow_h2.MODES:
+                        if options.only in mode.name:
+                            attack_h2(verdicts, fleet, proxy, mode, transport)
             verdicts.check("the proxy lives", proxy.process.poll() is None, proxy.log())
 
 
