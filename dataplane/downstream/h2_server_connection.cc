@@ -102,7 +102,8 @@ event::Task<void> H2ServerConnection::Read() {
       break;
     }
     if (bytes->size() == bytes->capacity()) {
-      receive_size_ = std::min(receive_size_ * 2, base::BufferPool::kHuge);
+      // No larger: a whole frame is then enough of a buffer to be kept instead of copied.
+      receive_size_ = std::min(receive_size_ * 2, base::BufferPool::kLarge);
     } else if (bytes->size() < receive_size_ / 4) {
       receive_size_ = base::BufferPool::kSmall;
     }
@@ -192,9 +193,9 @@ void H2ServerConnection::EndExchange(H2ServerStream& stream) {
     // RFC 9113 section 8.1: nobody needs the rest of the request.
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);
   }
-  Consumed(stream, stream.queue_.bytes());
-  stream.queue_.Clear();
+  stream.DropBody();
   stream.piece_ = http::BodyChunk();
+  // Ends the stream where all is sent.
   Pump();
 }
 
@@ -212,7 +213,7 @@ H2ServerStream* H2ServerConnection::OpenStream(int32_t id) {
 void H2ServerConnection::Release(H2ServerStream& stream) {
   if (stream.next_ != nullptr) stream.next_->previous_ = stream.previous_;
   (stream.previous_ != nullptr ? stream.previous_->next_ : streams_) = stream.next_;
-  Consumed(stream, stream.queue_.bytes());
+  stream.DropBody();
   const std::unique_ptr<H2ServerStream> owned(&stream);
   if (--stream_count_ != 0 || session_ == nullptr) return;
   idle_since_ = context_.loop.now();
@@ -260,7 +261,6 @@ void H2ServerConnection::Consumed(H2ServerStream& stream, size_t bytes) {
   } else {
     nghttp2_session_consume(session_, stream.id_, bytes);
   }
-  if (!in_session_) Pump();
 }
 
 ssize_t H2ServerConnection::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t length,

@@ -100,7 +100,8 @@ class H2ServerConnection final : public ServerConnection {
   void BeginExchanges();
   // Takes from the session what it has to send, as far as there is room.
   void Pump();
-  // Bytes of a body were taken, or are not wanted any more: the client may send as many.
+  // Bytes of a body were taken, or are not wanted any more: the client may send as many. Pump()
+  // tells it.
   void Consumed(H2ServerStream& stream, size_t bytes);
   // From the session's data provider.
   static ssize_t ReadData(nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
@@ -182,6 +183,7 @@ class H2ServerConnection final : public ServerConnection {
   bool block_deadline_ = false;  // read_deadline_ is that of a header block, or of the preface.
   bool write_ends_ = false;
   bool write_failed_ = false;
+  bool forced_ = false;
   // How it ends.
   bool abort_ = false;
   bool linger_ = false;

@@ -94,11 +94,15 @@ bool H2ServerStream::EndBody() {
 void H2ServerStream::Fail(absl::Status reason) {
   body_failed_ = true;
   if (response_ != Response::kComplete) response_ = Response::kFailed;
-  connection_.Consumed(*this, queue_.bytes());
-  queue_.Clear();
+  DropBody();
   // Who sends is told so; the exchange's own deadline is another one.
   if (!sending_.pending() || !absl::IsDeadlineExceeded(reason)) scope_.Request(reason);
   sending_.End(std::move(reason));
+}
+
+void H2ServerStream::DropBody() {
+  connection_.Consumed(*this, queue_.bytes());
+  queue_.Clear();
 }
 
 void H2ServerStream::SendContinue() {
@@ -142,6 +146,7 @@ absl::StatusOr<http::BodyChunk> H2ServerStream::NextPiece() {
     chunk = queue_.Take();
     request_bytes_ += chunk.bytes.size();
     connection_.Consumed(*this, chunk.bytes.size());
+    connection_.Pump();
   }
   chunk.end = body_ended_ && queue_.empty();
   if (chunk.end) chunk.trailers = trailers_;

@@ -126,6 +126,8 @@ class H2ServerStream final : public http::ServerStream {
   bool EndBody();
   // The stream is gone, or broken: nothing is read or sent any more.
   void Fail(absl::Status reason);
+  // Nobody reads the rest.
+  void DropBody();
   // nghttp2 asks for the next DATA frame, at most `length` bytes: as its callback returns them.
   ssize_t OfferData(size_t length, uint32_t* flags);
   // The frame goes out: takes it off the piece.
@@ -142,8 +144,6 @@ class H2ServerStream final : public http::ServerStream {
   absl::Status WrongLength();
   void PieceTaken();
   void SendContinue();
-  // Neither side can do anything any more.
-  bool over() const { return response_ == Response::kComplete && body_ended_; }
 
   H2ServerConnection& connection_;
   const int32_t id_;

@@ -71,7 +71,7 @@ event::Task<void> H2ServerConnection::Write() {
         sent = absl::CancelledError("the client closed the connection");
       }
       outputs_.reset();
-      abort_ = true;
+      abort_ = abort_ || !forced_;
       FailAll(sent);
       read_scope_.Request(sent);
       break;
@@ -130,6 +130,7 @@ void H2ServerConnection::OnCloseTimer(event::Timer& timer) {
 void H2ServerConnection::Drain() { CloseInOrder(); }
 
 void H2ServerConnection::ForceClose(const absl::Status& reason) {
+  forced_ = true;
   for (H2ServerStream* stream = streams_; stream != nullptr; stream = stream->next_) {
     abort_ = abort_ || (stream->serving_ && !stream->tunnel_);
   }

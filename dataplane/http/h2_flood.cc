@@ -14,12 +14,12 @@ struct Budget {
   std::string_view reason;
 };
 
-// Clients ping to measure the path while data flows, update two windows for a DATA frame, and
-// drop what they do not want any more: up to half of their streams for ever, and a page's
-// worth of them at once.
+// Clients ping to measure the path while data flows, update windows for every few KiB of a DATA
+// frame, and drop what they do not want any more: up to half of their streams for ever, and a
+// page's worth of them at once.
 constexpr Budget kBudgets[] = {
     {200, 20, 2, 2, "ping_flood"},        {64, 2, 0, 0, "settings_flood"},
-    {400, 20, 8, 0, "priority_flood"},    {1000, 40, 8, 8, "window_update_flood"},
+    {400, 20, 8, 0, "priority_flood"},    {1000, 40, 8, 20, "window_update_flood"},
     {200, 20, 4, 0, "empty_frame_flood"}, {200, 20, 2, 0, "unknown_frame_flood"},
     {200, 20, 1, 0, "reset_flood"},
 };

@@ -110,7 +110,8 @@ class Handler final : public http::ExchangeHandler {
     head.status = status;
     BodyChunk end;
     end.end = true;
-    co_await stream.SendHead(head, std::move(end));
+    const absl::Status sent = co_await stream.SendHead(head, std::move(end));
+    if (!sent.ok()) stream.Abort();
   }
   int open = 0;
 };
