@@ -12,8 +12,9 @@ import os
 import ssl
 import struct
 import subprocess
+import time
 
-from tests.conformance import h2_targets, registry_tools
+from tests.conformance import h2_raw, h2_targets, registry_tools
 from tests.conformance.verdicts import Verdicts
 from tests.support import fleet as support
 from tests.support import tls_files
@@ -168,6 +169,27 @@ class Run:
         done = call("-d", '{"service": "nobody"}', ["grpc.health.v1.Health/Check"])
         self.check("grpcurl: an error", "NotFound" in done.stderr, done.stdout + done.stderr)
 
+    def timeout(self):
+        """grpc-timeout of a client that has no clock of its own."""
+        import hpack
+        name = b"timeout %d" % time.monotonic_ns()
+        fields = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"grpc-timeout", b"300m")]
+        scheme, began, found = (b"https" if self.secure else b"http"), time.monotonic(), {}
+        block = h2_raw.request(b"POST", b"/conformance.Echo/Sleep", b"localhost", scheme, fields)
+        with h2_raw.Connection(("127.0.0.1", self.port), self.secure, h2_raw.settings() + h2_raw.frame(h2_raw.SETTINGS, h2_raw.ACK)) as connection:
+            connection.send(h2_raw.headers(1, block, end_stream=False)
+                            + h2_raw.frame(h2_raw.DATA, h2_raw.END_STREAM, 1, b"\0" + struct.pack(">I", len(name)) + name))
+            decoder = hpack.Decoder()
+            while (frame := connection.read()) is not None:
+                kind, flags, stream, payload = frame
+                if kind == h2_raw.HEADERS and stream == 1:
+                    found.update(decoder.decode(payload))
+                if stream == 1 and (kind == h2_raw.RST_STREAM or (kind in (h2_raw.HEADERS, h2_raw.DATA) and flags & h2_raw.END_STREAM)):
+                    break
+        took = time.monotonic() - began
+        self.check("grpc-timeout: DEADLINE_EXCEEDED by the proxy", (found.get(":status"), found.get("grpc-status")) == ("200", "4"), found)
+        self.check("grpc-timeout: in time", 0.25 < took < 2, f"{took:.2f} s")
+
     def _web(self, method, message, text=False):
         """(HTTP status, messages, trailers) of a call of grpc-web."""
         tls = {"context": ssl.create_default_context(cafile=self.fleet.authority.ca_path)} if self.secure else {}
@@ -233,13 +255,14 @@ def main():
     options.add_argument("--target", choices=("portico", "nghttpx"), default="portico")
     options.add_argument("--transport", choices=("plain", "secure"), action="append")
     options = options.parse_args()
+    registry_tools.run_with("tests.conformance.grpc_check", *registry_tools.HTTP2_PACKAGES)
     with Verdicts("grpc") as verdicts, support.Fleet() as fleet:
         servers = Servers(fleet)
         for transport in options.transport or ("plain", "secure"):
             make = portico if options.target == "portico" else nghttpx
             process, port = make(fleet, servers, transport == "secure")
             run = Run(verdicts, fleet, transport, port, options.target == "portico")
-            for part in ("go", "python", "grpcurl") + (("web",) if options.target == "portico" else ()):
+            for part in ("go", "python", "grpcurl") + (("timeout", "web") if options.target == "portico" else ()):
                 getattr(run, part)()
                 verdicts.say(f"{transport}: {part}: done")
             verdicts.check(f"{transport}: {options.target} lives", process.process.poll() is None, process.log())
