@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "dataplane/base/check.h"
-#include "dataplane/downstream/h1_server_connection.h"
+#include "dataplane/downstream/opening_connection.h"
 
 namespace portico::downstream {
 namespace {
@@ -28,6 +28,7 @@ Acceptor::Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options,
                .observer = observer,
                .owner = *this,
                .options = options.connection,
+               .tls = std::move(options.tls),
                .listener_id = options.listener_id,
                .listener_name = {},
                .date = {},
@@ -117,7 +118,8 @@ void Acceptor::OnAccept(event::Operation& op) {
 
 void Acceptor::OnRetry(event::Timer& timer) {
   Acceptor& self = *static_cast<Acceptor*>(timer.context);
-  if (self.accepting_ && !self.accept_.pending()) self.context_.loop.engine().StartAccept(self.accept_);
+  if (self.accepting_ && !self.accept_.pending())
+    self.context_.loop.engine().StartAccept(self.accept_);
 }
 
 void Acceptor::Accepted(int fd, const net::SocketAddress& peer) {
@@ -174,7 +176,7 @@ bool Acceptor::CountAddress(ServerConnection& connection, const net::IpAddress& 
 void Acceptor::Serve(int fd, const net::SocketAddress& peer) {
   ++accepted_;
   std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(context_.loop, fd);
-  auto connection = std::make_unique<H1ServerConnection>(context_, std::move(stream), peer);
+  auto connection = std::make_unique<OpeningConnection>(context_, std::move(stream), peer);
   // Behind a balancer, who the client is comes with its PROXY header.
   if (!context_.options.proxy_protocol && !CountAddress(*connection, peer.ip)) {
     ReturnPlaces();
@@ -191,8 +193,15 @@ void Acceptor::Hold(std::unique_ptr<ServerConnection> owned) {
   connection->next = connections_;
   if (connections_ != nullptr) connections_->previous = connection;
   connections_ = connection;
-  connection->Start();
+  // First: it may answer its first request before Start() returns.
   if (draining_) connection->Drain();
+  connection->Start();
+}
+
+void Acceptor::OnConnectionReplaced(ServerConnection& from, std::unique_ptr<ServerConnection> to) {
+  to->counted_address = from.counted_address;
+  LetGo(from);
+  Hold(std::move(to));
 }
 
 void Acceptor::LetGo(ServerConnection& connection) {
@@ -211,7 +220,8 @@ void Acceptor::CloseListenSocket() {
   while (started_ && !forced_) {
     sockaddr_storage peer = {};
     socklen_t length = sizeof(peer);
-    const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = ::accept4(listen_fd, reinterpret_cast<sockaddr*>(&peer), &length,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) break;
     Accepted(fd, net::SocketAddress::FromSockaddr(peer));
   }

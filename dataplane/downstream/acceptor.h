@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "dataplane/downstream/accept_group.h"
@@ -24,6 +25,8 @@ struct AcceptorOptions {
   uint32_t listener_id = 0;
   std::string listener_name;
   ConnectionOptions connection;
+  // Ends TLS; nullptr: cleartext.
+  std::shared_ptr<const tls::ServerContext> tls = nullptr;
   // Connections open at once, of all of `group`; above, new ones are closed at once.
   // 0: no limit.
   uint32_t max_connections = 0;
@@ -41,8 +44,8 @@ class Acceptor final : public ConnectionOwner {
  public:
   // Takes `listen_fd`, a listening non-blocking socket. `loop`, `handler` and
   // `observer` outlive it.
-  Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options, http::ExchangeHandler& handler,
-           ConnectionObserver& observer);
+  Acceptor(event::Loop& loop, int listen_fd, AcceptorOptions options,
+           http::ExchangeHandler& handler, ConnectionObserver& observer);
   // Aborts unless ended() or never started.
   ~Acceptor() override;
   Acceptor(const Acceptor&) = delete;
@@ -51,6 +54,8 @@ class Acceptor final : public ConnectionOwner {
   void Start();
   // New limits: connections heed them from their next request on.
   void SetConnectionOptions(const ConnectionOptions& options) { context_.options = options; }
+  // For handshakes that begin from now on; connections that are open stay as they are.
+  void SetTls(std::shared_ptr<const tls::ServerContext> tls) { context_.tls = std::move(tls); }
   // Ends accepting; connections that are open stay as they are.
   void StopAccepting();
   // Also lets every connection end at its next rest.
@@ -68,6 +73,7 @@ class Acceptor final : public ConnectionOwner {
   uint64_t accepted() const { return accepted_; }
 
   void OnConnectionEnded(ServerConnection& connection) override;
+  void OnConnectionReplaced(ServerConnection& from, std::unique_ptr<ServerConnection> to) override;
   bool CountAddress(ServerConnection& connection, const net::IpAddress& address) override;
   // A connection that another worker has accepted. It is served whatever the state:
   // nobody else knows of it.

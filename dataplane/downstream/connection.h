@@ -3,6 +3,7 @@
 #define DATAPLANE_DOWNSTREAM_CONNECTION_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -10,14 +11,15 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/http/h1_parser.h"
 #include "dataplane/net/address.h"
+#include "dataplane/net/tls_info.h"
 
 namespace portico::downstream {
 
 // Limits and deadlines of one connection: ConnectionLimits of api/portico/v1, with
 // its defaults. Durations in nanoseconds.
 struct ConnectionOptions {
-  http::H1Limits head;                 // Above: 431.
-  uint64_t max_body_bytes = 0;         // Above: 413. 0: no limit.
+  http::H1Limits head;                                        // Above: 431.
+  uint64_t max_body_bytes = 0;                                // Above: 413. 0: no limit.
   int64_t header_timeout = 10 * base::kNanosPerSecond;        // Above: 408 and close.
   int64_t stream_idle_timeout = 300 * base::kNanosPerSecond;  // Above: the exchange ends.
   int64_t idle_timeout = 3600 * base::kNanosPerSecond;        // Above: silent close.
@@ -30,13 +32,17 @@ struct ConnectionOptions {
   // Connections of one source address, all workers together; above: closed at once. 0: no
   // limit.
   uint32_t max_connections_per_address = 0;
-  // HTTP/2: Http2 of api/portico/v1. Windows in bytes.
+  // HTTP/2: Http2 of api/portico/v1: in cleartext for who begins with its preface, over TLS for
+  // who chose it. Windows in bytes.
   bool http2 = true;
   uint32_t http2_max_streams = 100;
   uint32_t http2_stream_window = 64 * 1024;
   uint32_t http2_connection_window = 1 << 20;
   // A PROXY header is required; connections without one are closed at once.
   bool proxy_protocol = false;
+  // Over TLS, from the acceptance (or the PROXY header) to the end of the handshake. Above:
+  // closed.
+  int64_t tls_handshake_timeout = 10 * base::kNanosPerSecond;
   // What an answered request may still send of its body while it is read and
   // dropped; above: the connection is closed.
   uint64_t max_drain_bytes = 64 * 1024;
@@ -60,8 +66,12 @@ class ConnectionObserver {
   virtual void OnConnectionOpened() = 0;
   virtual void OnConnectionClosed() = 0;
   // A peer broke a rule: the reasons of http/h1_parser.h and h1_body.h,
-  // "proxy_protocol", "header_timeout", "idle_body".
+  // "proxy_protocol", "header_timeout", "idle_body", "tls_handshake_failed",
+  // "plain_http_on_tls".
   virtual void OnProtocolError(std::string_view reason) = 0;
+  // A TLS handshake ended well, or not: the reasons of TlsStream::failure().
+  virtual void OnHandshake(const net::TlsInfo&) {}
+  virtual void OnHandshakeFailed(std::string_view) {}
   // Accepted and given to another worker, whose observer is told that it opened.
   virtual void OnConnectionHandedOver() {}
   // Not accepted: "max_connections", "max_process_connections",
@@ -81,17 +91,21 @@ class ConnectionOwner {
   // Who the client is was told by a PROXY header. False: it has too many connections, and
   // this one is to be closed.
   virtual bool CountAddress(ServerConnection&, const net::IpAddress&) { return true; }
+  // `to` goes on with what `from` began, in its place; it is not started yet. `from` is
+  // destroyed.
+  virtual void OnConnectionReplaced(ServerConnection& /*from*/,
+                                    std::unique_ptr<ServerConnection> /*to*/) {}
 };
 
-// One client connection, from its acceptance to OnConnectionEnded(), which is the
-// last thing it does and never comes from inside one of these functions.
+// One client connection, from its acceptance to OnConnectionEnded() or OnConnectionReplaced(),
+// which is the last thing it does and never comes from inside one of these functions.
 class ServerConnection {
  public:
   virtual ~ServerConnection() = default;
   // Begins to serve. May be called once.
   virtual void Start() = 0;
   // Ends it at its next rest: a busy one after its exchanges, whose responses say
-  // that it closes; an idle one after drain_grace or one more exchange.
+  // that it closes; an idle one after drain_grace or one more exchange. May come before Start().
   virtual void Drain() = 0;
   // Ends it now: exchanges are cancelled with `reason`, the client sees a reset if
   // it is owed something.

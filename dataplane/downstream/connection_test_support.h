@@ -244,6 +244,12 @@ class CountingObserver final : public ConnectionObserver {
   void OnConnectionHandedOver() override { ++handed_over; }
   void OnProtocolError(std::string_view reason) override { errors.push_back(Text(reason)); }
   void OnConnectionRefused(std::string_view reason) override { refused.push_back(Text(reason)); }
+  void OnHandshake(const net::TlsInfo&) override { ++handshakes; }
+  void OnHandshakeFailed(std::string_view reason) override {
+    handshake_failures.push_back(Text(reason));
+  }
+  int handshakes = 0;
+  std::vector<std::string> handshake_failures;
   int opened = 0;
   int closed = 0;
   int handed_over = 0;

@@ -6,7 +6,6 @@
 #include "dataplane/base/check.h"
 #include "dataplane/downstream/h1_server_stream.h"
 #include "dataplane/http/trailers.h"
-#include "dataplane/net/proxy_protocol.h"
 
 namespace portico::downstream {
 namespace {
@@ -45,15 +44,14 @@ void H1ServerConnection::HangUp::Fire(event::Timer& timer) {
 
 H1ServerConnection::H1ServerConnection(ServerContext& context,
                                        std::unique_ptr<net::ByteStream> stream,
-                                       const net::SocketAddress& peer)
+                                       const http::ConnectionInfo& info, base::Buffer first_bytes)
     : context_(context),
       stream_(std::move(stream)),
+      info_(info),
       watch_(*stream_),
       hang_up_(*this),
       deadline_(context.loop) {
-  info_.peer = peer;
-  info_.listener_id = context.listener_id;
-  info_.listener_name = context.listener_name;
+  if (first_bytes) input_.Fill(std::move(first_bytes));
 }
 
 H1ServerConnection::~H1ServerConnection() { PORTICO_CHECK(!started_ || ended_); }
@@ -84,7 +82,6 @@ void H1ServerConnection::ForceClose(const absl::Status& reason) {
 
 event::Task<void> H1ServerConnection::Run() {
   bool open = true;
-  if (context_.options.proxy_protocol) open = co_await ReadProxyHeader();
   while (open) {
     if (input_.empty()) {
       Rest(draining_ ? context_.options.drain_grace : context_.options.idle_timeout,
@@ -110,34 +107,6 @@ event::Task<void> H1ServerConnection::Run() {
   ended_ = true;
   // Destroys this object.
   context_.owner.OnConnectionEnded(*this);
-}
-
-event::Task<bool> H1ServerConnection::ReadProxyHeader() {
-  Rest(context_.options.header_timeout, "PROXY header timeout");
-  net::ProxyParseResult result;
-  while (true) {
-    result = net::ParseProxyHeader(input_.unread());
-    if (result.state != net::ProxyParseResult::kNeedMore) break;
-    base::Buffer begun = input_.TakeForMore(context_.loop.downstream_buffers(), net::kMaxProxyHeader);
-    net::Receive receive(*stream_, read_scope_, context_.loop.downstream_buffers());
-    receive.AppendTo(std::move(begun));
-    absl::StatusOr<base::Buffer> bytes = co_await receive;
-    if (!bytes.ok() || !*bytes) break;
-    input_.Fill(std::move(*bytes));
-  }
-  resting_ = false;
-  deadline_.Clear();
-  if (result.state == net::ProxyParseResult::kError) context_.observer.OnProtocolError("proxy_protocol");
-  if (result.state != net::ProxyParseResult::kDone) {
-    // Whoever this is expects nothing from us.
-    input_.Clear();
-    co_return false;
-  }
-  input_.Consume(result.header.consumed);
-  if (result.header.source.has_value()) info_.peer = *result.header.source;
-  if (context_.owner.CountAddress(*this, info_.peer.ip)) co_return true;
-  input_.Clear();
-  co_return false;
 }
 
 bool H1ServerConnection::ParseHead(H1ServerStream& stream, http::H1ParseResult& result) {

@@ -22,8 +22,9 @@ class H1ServerStream;
 
 class H1ServerConnection final : public ServerConnection {
  public:
-  // `peer`: who connected. `context` outlives it.
-  H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream, const net::SocketAddress& peer);
+  // `first_bytes`: what was received already, possibly nothing. `context` outlives it.
+  H1ServerConnection(ServerContext& context, std::unique_ptr<net::ByteStream> stream,
+                     const http::ConnectionInfo& info, base::Buffer first_bytes);
   ~H1ServerConnection() override;
   H1ServerConnection(const H1ServerConnection&) = delete;
   H1ServerConnection& operator=(const H1ServerConnection&) = delete;
@@ -56,7 +57,6 @@ class H1ServerConnection final : public ServerConnection {
   };
 
   event::Task<void> Run();
-  event::Task<bool> ReadProxyHeader();
   // The end of the rest that begins now.
   void Rest(int64_t nanos, const char* what);
   // Serves the exchange that begins with what is unread. False: close.

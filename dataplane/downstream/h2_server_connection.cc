@@ -50,6 +50,8 @@ event::Task<void> H2ServerConnection::Run() {
     Feed(bytes);
   }
   Pump();
+  // It may have come before the start.
+  if (drain_wanted_) CloseInOrder();
   co_await Read();
   read_deadline_.Clear();
   context_.loop.timers().Disarm(close_timer_);

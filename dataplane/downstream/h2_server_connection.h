@@ -174,6 +174,7 @@ class H2ServerConnection final : public ServerConnection {
   size_t receive_size_ = base::BufferPool::kSmall;
   Closing closing_ = Closing::kNo;
   bool started_ = false;
+  bool drain_wanted_ = false;
   bool ended_ = false;
   bool settings_made_ = false;  // Ours.
   bool settled_ = false;        // The client's SETTINGS came.

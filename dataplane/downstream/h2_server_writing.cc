@@ -127,7 +127,10 @@ void H2ServerConnection::OnCloseTimer(event::Timer& timer) {
   }
 }
 
-void H2ServerConnection::Drain() { CloseInOrder(); }
+void H2ServerConnection::Drain() {
+  drain_wanted_ = true;
+  CloseInOrder();
+}
 
 void H2ServerConnection::ForceClose(const absl::Status& reason) {
   forced_ = true;

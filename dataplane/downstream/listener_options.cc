@@ -13,6 +13,12 @@ ConnectionOptions OptionsOf(const snapshot::ListenerEntry& listener) {
   options.max_requests_per_connection = listener.max_requests_per_connection;
   options.max_connections_per_address = listener.max_connections_per_address;
   options.proxy_protocol = listener.proxy_protocol;
+  options.http2 = listener.http2;
+  if (listener.http2_max_streams != 0) options.http2_max_streams = listener.http2_max_streams;
+  if (listener.http2_stream_window != 0) options.http2_stream_window = listener.http2_stream_window;
+  if (listener.http2_connection_window != 0) {
+    options.http2_connection_window = listener.http2_connection_window;
+  }
   return options;
 }
 

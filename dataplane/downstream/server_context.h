@@ -12,6 +12,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/http/h1_writer.h"
 #include "dataplane/http/handler.h"
+#include "dataplane/tls/server_context.h"
 
 namespace portico::downstream {
 
@@ -45,6 +46,8 @@ struct ServerContext {
   ConnectionOwner& owner;
   // Read anew for every request.
   ConnectionOptions options;
+  // Read anew for every handshake. nullptr: cleartext.
+  std::shared_ptr<const tls::ServerContext> tls = nullptr;
   uint32_t listener_id = 0;
   std::string_view listener_name;
   http::DateCache date;

@@ -84,6 +84,7 @@ std::vector<prometheus::MetricFamily> MetricsCollector::Collect() const {
   CollectRoutes(families);
   CollectUpstreams(families);
   CollectReasons(families);
+  CollectHandshakes(families);
   CollectTotals(families);
   if (options_.worker_objects) CollectObjects(families);
   CollectStatus(families);
@@ -178,6 +179,44 @@ void MetricsCollector::CollectReasons(Families& out) const {
   out.push_back(std::move(protocol));
 }
 
+void MetricsCollector::CollectHandshakes(Families& out) const {
+  constexpr std::string_view kVersions[] = {"TLSv1.2", "TLSv1.3"};
+  auto handshakes = CounterFamily("portico_tls_handshakes_total",
+                                  "TLS handshakes with clients that ended well, by version and "
+                                  "whether a session was resumed");
+  std::map<std::string, uint64_t, std::less<>> failed;
+  for (size_t version = 0; version < 2; ++version) {
+    for (size_t resumed = 0; resumed < 2; ++resumed) {
+      uint64_t count = 0;
+      for (const auto& worker : workers_) count += worker->handshakes_[version][resumed].value();
+      if (count == 0) continue;
+      AddCounter(handshakes,
+                 {{"version", std::string(kVersions[version])},
+                  {"resumed", resumed == 1 ? "true" : "false"}},
+                 static_cast<double>(count));
+    }
+  }
+  for (const auto& worker : workers_) {
+    worker->tables_->handshake_failures.ForEach([&failed](std::string_view reason, uint64_t count) {
+      failed[std::string(reason)] += count;
+    });
+  }
+  auto failures = CounterFamily("portico_tls_handshake_failures_total",
+                                "TLS handshakes with clients that failed, by reason");
+  for (const auto& [reason, count] : failed) {
+    AddCounter(failures, {{"reason", reason}}, static_cast<double>(count));
+  }
+  out.push_back(std::move(handshakes));
+  out.push_back(std::move(failures));
+  if (!options_.certificates) return;
+  auto expiry = GaugeFamily("portico_certificate_not_after_seconds",
+                            "When a certificate that listeners show expires, in Unix time");
+  for (const auto& [name, not_after] : options_.certificates()) {
+    AddGauge(expiry, {{"certificate", name}}, static_cast<double>(not_after));
+  }
+  out.push_back(std::move(expiry));
+}
+
 void MetricsCollector::CollectTotals(Families& out) const {
   const auto sum = [this](Counter WorkerMetrics::*counter) {
     uint64_t total = 0;
@@ -204,8 +243,8 @@ void MetricsCollector::CollectTotals(Families& out) const {
   counter("portico_connections_handed_over_total",
           "Connections that the accepting worker gave to one with fewer",
           &W::connections_handed_over_total);
-  auto live = GaugeFamily("portico_worker_connections_active",
-                          "Open connections from clients, by worker");
+  auto live =
+      GaugeFamily("portico_worker_connections_active", "Open connections from clients, by worker");
   for (size_t i = 0; i < workers_.size(); ++i) {
     const uint64_t over = workers_[i]->downstream_connections_closed_total.value();
     const uint64_t begun = workers_[i]->downstream_connections_total.value();
@@ -221,7 +260,8 @@ void MetricsCollector::CollectTotals(Families& out) const {
   counter("portico_upstream_connect_failures_total", "Connections to upstreams that failed to open",
           &W::upstream_connect_failures_total);
   counter("portico_upstream_http2_connections_total",
-          "Connections opened to upstreams that speak HTTP/2", &W::upstream_http2_connections_total);
+          "Connections opened to upstreams that speak HTTP/2",
+          &W::upstream_http2_connections_total);
   counter("portico_upstream_tls_connections_total", "Connections opened to upstreams with TLS",
           &W::upstream_tls_connections_total);
   counter("portico_upstream_tls_handshake_failures_total",
@@ -264,9 +304,10 @@ void MetricsCollector::CollectTotals(Families& out) const {
                            "Access log records lost because a ring was full or a write failed",
                            static_cast<double>(dropped)));
   if (options_.rate_limit_table_full) {
-    out.push_back(OneCounter("portico_rate_limit_table_full_total",
-                             "Rate limit keys that lost their counter to another key: the table was full",
-                             static_cast<double>(options_.rate_limit_table_full())));
+    out.push_back(
+        OneCounter("portico_rate_limit_table_full_total",
+                   "Rate limit keys that lost their counter to another key: the table was full",
+                   static_cast<double>(options_.rate_limit_table_full())));
   }
   out.push_back(
       OneGauge("portico_workers", "Worker threads", static_cast<double>(workers_.size())));

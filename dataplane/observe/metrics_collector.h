@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/clock.h"
@@ -42,6 +43,8 @@ class MetricsCollector : public prometheus::Collectable {
     std::function<uint64_t()> access_log_dropped = {};
     // Rate limit keys that lost their counter to another key; default: none to report.
     std::function<uint64_t()> rate_limit_table_full = {};
+    // Certificates that listeners show, and when each expires, in Unix seconds; default: none.
+    std::function<std::vector<std::pair<std::string, int64_t>>()> certificates = {};
     // What the workers hold now; default: none to report.
     std::function<WorkerObjects()> worker_objects = {};
   };
@@ -57,6 +60,7 @@ class MetricsCollector : public prometheus::Collectable {
   void CollectRoutes(Families& out) const;
   void CollectUpstreams(Families& out) const;
   void CollectReasons(Families& out) const;
+  void CollectHandshakes(Families& out) const;
   void CollectTotals(Families& out) const;
   void CollectObjects(Families& out) const;
   void CollectStatus(Families& out) const;

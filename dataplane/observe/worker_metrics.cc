@@ -40,6 +40,10 @@ void WorkerMetrics::Record(const ExchangeRecord& exchange) {
   if (!exchange.reason.empty()) tables.reasons.Add(exchange.reason);
 }
 
+void WorkerMetrics::HandshakeFailed(std::string_view reason) {
+  tables_->handshake_failures.Add(reason);
+}
+
 void WorkerMetrics::ProtocolError(std::string_view reason) { tables_->protocol_errors.Add(reason); }
 
 }  // namespace portico::observe

@@ -63,6 +63,11 @@ class WorkerMetrics {
   // fixed name ("bad_chunk_size"). See ReasonTable for the bound.
   void ProtocolError(std::string_view reason);
 
+  // TLS handshakes with clients that ended well.
+  void Handshake(bool tls13, bool resumed) { handshakes_[tls13 ? 1 : 0][resumed ? 1 : 0].Add(); }
+  // And those that did not, by a short fixed name.
+  void HandshakeFailed(std::string_view reason);
+
   Counter downstream_connections_total, downstream_connections_closed_total;
   // Accepted here and given to a worker with fewer connections.
   Counter connections_handed_over_total;
@@ -89,6 +94,7 @@ class WorkerMetrics {
  private:
   friend class MetricsCollector;
   struct Tables;
+  Counter handshakes_[2][2];        // By version, and whether a session was resumed.
   std::unique_ptr<Tables> tables_;  // Never null.
 };
 

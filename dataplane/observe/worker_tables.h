@@ -81,6 +81,7 @@ struct WorkerMetrics::Tables {
   LatencyHistogram latency;
   ReasonTable reasons;
   ReasonTable protocol_errors;
+  ReasonTable handshake_failures;
 
   RouteCounters& CountersOf(RouteId route) {
     return routes.At(route.index <= kMaxRoutes ? route.index : 0);

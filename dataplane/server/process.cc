@@ -150,6 +150,7 @@ class RunningProcess final : public Process, private AdminHooks {
     options.node_id = settings_.node_id;
     options.access_log_dropped = [this] { return access_log_->dropped(); };
     options.rate_limit_table_full = [this] { return policy_counters_.rate_limit_table_full(); };
+    options.certificates = [this] { return server_.certificates(); };
     options.worker_objects = [this] { return server_.CountObjects(); };
     collector_ = std::make_shared<observe::MetricsCollector>(ids_, server_.worker_metrics(),
                                                              status_, clock_, std::move(options));

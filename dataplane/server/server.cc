@@ -1,11 +1,13 @@
 #include "dataplane/server/server.h"
 
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/thread.h"
+#include "dataplane/tls/server_context.h"
 #include "dataplane/upstream/subset.h"
 
 namespace portico::server {
@@ -141,6 +143,18 @@ void Server::Offer(uint64_t revision, api::ResourceSet resources,
 std::shared_ptr<const snapshot::Snapshot> Server::live() const {
   const std::lock_guard lock(mutex_);
   return live_;
+}
+
+std::vector<std::pair<std::string, int64_t>> Server::certificates() const {
+  const std::shared_ptr<const snapshot::Snapshot> snapshot = live();
+  std::map<std::string, int64_t> all;
+  if (snapshot != nullptr) {
+    for (const auto& listener : snapshot->listeners) {
+      if (listener->tls == nullptr) continue;
+      for (const auto& expiry : listener->tls->expiries()) all[expiry.name] = expiry.not_after;
+    }
+  }
+  return {all.begin(), all.end()};
 }
 
 bool Server::ready() const {

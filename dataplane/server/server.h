@@ -73,6 +73,8 @@ class Server final : public discovery_client::RevisionSink {
 
   // What is live; nullptr before the first revision.
   std::shared_ptr<const snapshot::Snapshot> live() const;
+  // Names of the certificates that listeners show, and when they expire, in Unix seconds.
+  std::vector<std::pair<std::string, int64_t>> certificates() const;
   // Called on the configuration thread after a change of the listeners' addresses.
   void OnListenersChanged(
       std::function<void(const std::vector<std::pair<std::string, net::SocketAddress>>&)> callback);

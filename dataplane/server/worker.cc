@@ -123,7 +123,9 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   options.overloaded = &context_.memory.no_keep_alive;
   if (listener.sockets.empty()) {
     for (Listening& listening : listening_) {
-      if (listening.id == listener.id) listening.acceptor->SetConnectionOptions(options);
+      if (listening.id != listener.id) continue;
+      listening.acceptor->SetConnectionOptions(options);
+      listening.acceptor->SetTls(listener.entry->tls);
     }
     return;
   }
@@ -133,6 +135,7 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   acceptor.listener_id = listener.id;
   acceptor.listener_name = listener.entry->name;
   acceptor.connection = options;
+  acceptor.tls = listener.entry->tls;
   acceptor.max_connections = max_connections_;
   acceptor.max_process_connections = max_process_connections_;
   acceptor.group = listener.group;

@@ -103,6 +103,10 @@ class Worker final : private downstream::ConnectionObserver {
   void OnConnectionHandedOver() override { metrics_->connections_handed_over_total.Add(); }
   void OnProtocolError(std::string_view reason) override { metrics_->ProtocolError(reason); }
   void OnConnectionRefused(std::string_view reason) override { metrics_->ProtocolError(reason); }
+  void OnHandshake(const net::TlsInfo& info) override {
+    metrics_->Handshake(info.version == "TLSv1.3", info.resumed);
+  }
+  void OnHandshakeFailed(std::string_view reason) override { metrics_->HandshakeFailed(reason); }
 
   // Constant after construction.
   const uint32_t index_;
