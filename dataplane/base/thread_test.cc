@@ -63,6 +63,22 @@ TEST(ThreadTest, NamesAreCutToWhatTheKernelKeeps) {
   });
 }
 
+TEST(ThreadTest, ServingThreadsKeepPolicyAndNiceness) {
+  const Seen before = Look();
+  InThread([&] {
+    BecomeServingThread("worker-7");
+    const Seen after = Look();
+    EXPECT_EQ(after.policy, before.policy);
+    EXPECT_EQ(after.niceness, before.niceness);
+    EXPECT_EQ(after.name, "worker-7");
+    // What it starts can still become a background thread.
+    InThread([&] {
+      BecomeBackgroundThread("access-log");
+      EXPECT_EQ(Look().policy, SCHED_BATCH);
+    });
+  });
+}
+
 TEST(ThreadTest, OtherThreadsStayAsTheyAre) {
   const Seen before = Look();
   InThread([] { BecomeBackgroundThread("other"); });

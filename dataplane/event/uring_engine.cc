@@ -20,13 +20,22 @@ namespace {
 // Fairness: what one Poll() delivers at most.
 constexpr int kDeliveriesPerPoll = 512;
 
-// Waiting for several completions, when several came last time: at most for about as long
-// as those took, so that a worker with little to do waits for none, and a busy one makes
-// fewer system calls.
-constexpr unsigned kMinBatch = 12;
-constexpr unsigned kMaxBatch = 16;
-constexpr unsigned kMicrosPerCompletion = 3;
-constexpr int64_t kMaxMinWaitNanos = int64_t{kMaxBatch} * kMicrosPerCompletion * 1000;
+// Gathering: a worker that is half busy spends much of its time on falling asleep and waking
+// up, and waits a little for more than one completion. That is worth while only if what comes
+// does not wait for us in turn: a few clients that each await their answer would be slowed
+// down, and fall asleep themselves. So there must be more than one completion a turn on
+// average, and the sockets must have rested for many times as many completions before bytes
+// came for them, as those of many independent clients do.
+constexpr unsigned kGatherMicros = 40;
+constexpr unsigned kGatherCount = 16;
+constexpr int64_t kLeastNanosToGather = 2 * int64_t{kGatherMicros} * 1000;
+constexpr double kLeastBatchToGather = 1.2;
+constexpr double kLeastRestPerBatch = 12;
+// What rested longer does not count for more.
+constexpr uint32_t kMostRest = 128;
+// Of what a mean is made: the last so many, about.
+constexpr double kBatchesInMean = 16;
+constexpr double kRestsInMean = 64;
 
 // How long the end of a quiet send may wait.
 constexpr int64_t kMaxQuietNanos = 10 * base::kNanosPerMilli;
@@ -95,6 +104,8 @@ void UringEngine::Begin(Operation& op, Operation::Kind kind, int fd) {
 void UringEngine::StartReceive(ReceiveOperation& op) {
   PORTICO_CHECK(op.pipe == nullptr ? op.pool != nullptr : op.pipe->size() == 0 && op.size_hint > 0);
   Begin(op, Operation::Kind::kReceive, op.fd);
+  // Until it completes, the result says since when it rests.
+  OperationAccess::SetResult(op, static_cast<int32_t>(delivered_));
   Submit(op);
 }
 
@@ -160,7 +171,8 @@ void UringEngine::SubmitNow(Operation& op) {
     case Operation::Kind::kConnect: {
       auto& connect = static_cast<ConnectOperation&>(op);
       io_uring_sqe* submission = ring_->NextSubmission();
-      io_uring_prep_connect(submission, connect.fd, reinterpret_cast<sockaddr*>(&connect.peer), connect.peer_length);
+      io_uring_prep_connect(submission, connect.fd, reinterpret_cast<sockaddr*>(&connect.peer),
+                            connect.peer_length);
       submission->user_data = UringTags::Of(op);
       break;
     }
@@ -201,7 +213,8 @@ void UringEngine::SubmitReceive(ReceiveOperation& op, bool poll_first) {
     submission->buf_group = group->id();
   } else {
     const size_t start = op.buffer.size();
-    io_uring_prep_recv(submission, op.fd, op.buffer.data() + start, op.buffer.capacity() - start, 0);
+    io_uring_prep_recv(submission, op.fd, op.buffer.data() + start, op.buffer.capacity() - start,
+                       0);
   }
   if (poll_first && state != kPolling) submission->ioprio |= IORING_RECVSEND_POLL_FIRST;
   submission->user_data = UringTags::Of(op);
@@ -322,12 +335,21 @@ UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) 
   if (buffers_grown) limit(kIdleNanos);
   wait.count = 1;
   wait.timeout_nanos = timeout_nanos;
-  if (last_batch_ >= kMinBatch && ring_->has_min_wait() &&
-      (timeout_nanos < 0 || timeout_nanos > kMaxMinWaitNanos)) {
-    wait.count = std::min(last_batch_, kMaxBatch);
-    wait.min_micros = wait.count * kMicrosPerCompletion;
+  if (ShouldGather() && (timeout_nanos < 0 || timeout_nanos > kLeastNanosToGather)) {
+    wait.count = kGatherCount;
+    wait.min_micros = kGatherMicros;
   }
   return wait;
+}
+
+bool UringEngine::ShouldGather() const {
+  return ring_->has_min_wait() && mean_batch_ >= kLeastBatchToGather &&
+         mean_rest_ >= kLeastRestPerBatch * mean_batch_;
+}
+
+void UringEngine::NoteRest(const ReceiveOperation& op) {
+  const uint32_t rest = std::min(delivered_ - static_cast<uint32_t>(op.result()), kMostRest);
+  mean_rest_ += (rest - mean_rest_) / kRestsInMean;
 }
 
 void UringEngine::Complete(Operation& op, int32_t result) {
@@ -348,13 +370,14 @@ void UringEngine::Deliver() {
       Complete(*op, op->result());
     } else if (ring_->Pop(completion)) {
       ++delivered;
+      ++delivered_;
       OnCompletion(completion);
     } else {
       break;
     }
   }
   ready_.Prepend(due);
-  last_batch_ = delivered;
+  if (delivered != 0) mean_batch_ += (delivered - mean_batch_) / kBatchesInMean;
   completions_since_ageing_ += delivered;
   Count(stats_.completions, std::exchange(completions_, 0));
   Count(stats_.system_calls, ring_->enters() - counted_enters_);
@@ -402,6 +425,7 @@ void UringEngine::OnOperation(Operation& op, const io_uring_cqe& completion) {
 void UringEngine::OnReceive(ReceiveOperation& op, const io_uring_cqe& completion) {
   const int32_t result = completion.res;
   uint8_t& state = OperationAccess::engine_state(op);
+  NoteRest(op);
   if (state == kPipe) {
     OnSocketForPipe(op, result);
     return;
@@ -438,7 +462,8 @@ void UringEngine::OnReceive(ReceiveOperation& op, const io_uring_cqe& completion
   }
 }
 
-void UringEngine::TakeBuffer(ReceiveOperation& op, UringBuffers& group, const io_uring_cqe& completion) {
+void UringEngine::TakeBuffer(ReceiveOperation& op, UringBuffers& group,
+                             const io_uring_cqe& completion) {
   if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
     const auto buffer_id = static_cast<uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
     if (completion.res > 0) {

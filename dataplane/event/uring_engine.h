@@ -103,6 +103,9 @@ class UringEngine final : public Engine {
   void ShrinkBuffers();
 
   UringRing::Wait WaitFor(int64_t timeout_nanos, bool buffers_grown) const;
+  // Whether it is worth while to wait for several completions.
+  bool ShouldGather() const;
+  void NoteRest(const ReceiveOperation& op);
   // After an Enter(): quiet sends without a completion have succeeded.
   void EndQuietSends();
   // A completion came of one of them.
@@ -152,8 +155,12 @@ class UringEngine final : public Engine {
   OperationList ready_;
   OperationList quiet_sends_;
   bool quiet_cancelled_ = false;
-  // What the last Poll() delivered: whether it is worth while to wait for several.
-  unsigned last_batch_ = 0;
+  // Completions so far; it may overflow.
+  uint32_t delivered_ = 0;
+  // Means over the last ones: completions of a turn that brought any; completions from the start
+  // of a receive to its own.
+  double mean_batch_ = 1;
+  double mean_rest_ = 0;
   uint64_t counted_enters_ = 0;
   uint64_t completions_ = 0;  // Not in stats_ yet.
   uint64_t splices_ = 0;      // Not counted yet.

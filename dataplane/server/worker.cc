@@ -56,7 +56,7 @@ Worker::~Worker() { PORTICO_CHECK(!thread_.joinable()); }
 
 void Worker::Start() {
   thread_ = std::thread([this] {
-    base::NameThread(absl::StrCat("worker-", index_));
+    base::BecomeServingThread(absl::StrCat("worker-", index_));
     loop_.Run();
     LogLeftOver();
     ended_.store(true, std::memory_order_release);
