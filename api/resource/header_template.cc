@@ -19,7 +19,7 @@ struct Known {
   HeaderVariable variable;
 };
 
-constexpr std::array<Known, 11> kKnown = {{
+constexpr std::array<Known, 16> kKnown = {{
     {"client.address", HeaderVariable::kClientAddress},
     {"request.id", HeaderVariable::kRequestId},
     {"request.method", HeaderVariable::kRequestMethod},
@@ -31,6 +31,11 @@ constexpr std::array<Known, 11> kKnown = {{
     {"consumer.name", HeaderVariable::kConsumerName},
     {"consumer.plan", HeaderVariable::kConsumerPlan},
     {"claim.", HeaderVariable::kClaim},
+    {"tls.version", HeaderVariable::kTlsVersion},
+    {"tls.server_name", HeaderVariable::kTlsServerName},
+    {"tls.client.fingerprint", HeaderVariable::kTlsClientFingerprint},
+    {"tls.client.subject", HeaderVariable::kTlsClientSubject},
+    {"tls.client.san", HeaderVariable::kTlsClientSan},
 }};
 
 std::string KnownList() {

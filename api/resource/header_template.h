@@ -23,6 +23,12 @@ enum class HeaderVariable {
   kConsumerName,   // ${consumer.name}
   kConsumerPlan,   // ${consumer.plan}
   kClaim,          // ${claim.NAME}
+  // Of the client's connection; empty in cleartext, and without a client certificate that is good.
+  kTlsVersion,            // ${tls.version}
+  kTlsServerName,         // ${tls.server_name}
+  kTlsClientFingerprint,  // ${tls.client.fingerprint}
+  kTlsClientSubject,      // ${tls.client.subject}
+  kTlsClientSan,          // ${tls.client.san}: its first URI, or else its first DNS name
 };
 
 // Literal text or one variable.

@@ -16,6 +16,16 @@ struct PeerCertificate {
   std::vector<std::string> uris;
 };
 
+// Which client authentication names are held to.
+class ClientAuthenticationTable {
+ public:
+  // As TlsInfo::client_authentication. `host` in lower case, without port.
+  virtual int ClientAuthenticationFor(std::string_view host) const = 0;
+
+ protected:
+  ~ClientAuthenticationTable() = default;
+};
+
 // Constant once the handshake is complete.
 struct TlsInfo {
   std::string_view version;      // "TLSv1.2", "TLSv1.3"
@@ -26,6 +36,9 @@ struct TlsInfo {
   // Which client authentication the handshake was held to: 0 is the listener's, n the n-th of
   // ListenerTls.server_names.
   int client_authentication = 0;
+  // A server's, of the time of the handshake: a request for a host with another number is not
+  // for this connection. nullptr: a client's.
+  const ClientAuthenticationTable* authentications = nullptr;
   bool has_peer_certificate = false;
   PeerCertificate peer_certificate;
 };

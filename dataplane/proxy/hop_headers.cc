@@ -38,7 +38,54 @@ bool WalkLeft(std::string_view value, const Hop& hop, net::IpAddress& client) {
   }
 }
 
+constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";
+constexpr size_t kMaxCertificateValue = 8 * 1024;
+
+void RemoveClientCertificate(http::HeaderList& headers) {
+  for (http::HeaderField& field : headers) {
+    if (field.id == HeaderId::kOther && field.name.size() == kClientCertificate.size() &&
+        http::EqualsIgnoreCase(field.name, kClientCertificate)) {
+      field.name = {};
+    }
+  }
+}
+
+// In quotes, where the value could be read as more than one.
+char* PutValue(std::string_view value, bool quoted, char* out) {
+  if (quoted) *out++ = '"';
+  for (const char c : value) {
+    if (quoted && (c == '"' || c == '\\')) *out++ = '\\';
+    // Certificates hold anything; a field does not.
+    *out++ = c < ' ' || c > '~' ? '?' : c;
+  }
+  if (quoted) *out++ = '"';
+  return out;
+}
+
 }  // namespace
+
+bool IsMisdirected(const http::RequestHead& request, const net::TlsInfo& tls) {
+  return tls.authentications != nullptr &&
+         tls.authentications->ClientAuthenticationFor(request.host) != tls.client_authentication;
+}
+
+std::string_view ClientCertificateValue(const net::PeerCertificate& certificate,
+                                        base::Arena& arena) {
+  char* const text = arena.NewArray<char>(kMaxCertificateValue);
+  char* out = text;
+  const auto put = [&](std::string_view key, std::string_view value, bool quoted) {
+    const size_t room = kMaxCertificateValue - static_cast<size_t>(out - text);
+    if (key.size() + 2 * value.size() + 3 > room) return;
+    if (out != text) *out++ = ';';
+    out = PutValue(key, false, out);
+    out = PutValue(value, quoted || value.find_first_of(",;=\"\\") != std::string_view::npos, out);
+  };
+  put("Hash=", certificate.fingerprint, false);
+  put("Subject=", certificate.subject, true);
+  for (const std::string& uri : certificate.uris) put("URI=", uri, false);
+  for (const std::string& name : certificate.dns_names) put("DNS=", name, false);
+  return {text, static_cast<size_t>(out - text)};
+}
 
 bool Hop::peer_trusted() const { return Trusted(peer, trusted_hops); }
 
@@ -95,7 +142,8 @@ void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random&
   if (trusted) {
     std::string_view before;
     for (const http::HeaderField& field : headers) {
-      if (field.id != HeaderId::kXForwardedFor || field.name.empty() || field.value.empty()) continue;
+      if (field.id != HeaderId::kXForwardedFor || field.name.empty() || field.value.empty())
+        continue;
       before = before.empty() ? field.value : arena.Concat({before, ", ", field.value});
     }
     if (!before.empty()) forwarded_for = arena.Concat({before, ", ", peer});
@@ -104,6 +152,12 @@ void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random&
     headers.Remove(HeaderId::kForwarded);
   }
   headers.Set(HeaderId::kXForwardedFor, forwarded_for);
+
+  const bool proven = hop.tls != nullptr && hop.tls->has_peer_certificate;
+  if (proven || !trusted) RemoveClientCertificate(headers);
+  if (proven) {
+    headers.Add(kClientCertificate, ClientCertificateValue(hop.tls->peer_certificate, arena));
+  }
 
   if (!trusted || headers.Count(HeaderId::kXForwardedProto) != 1) {
     headers.Set(HeaderId::kXForwardedProto, hop.secure ? "https" : "http");

@@ -8,6 +8,7 @@
 
 #include "dataplane/http/message.h"
 #include "dataplane/net/address.h"
+#include "dataplane/net/tls_info.h"
 #include "dataplane/upstream/random.h"
 
 namespace portico::proxy {
@@ -18,6 +19,8 @@ struct Hop {
   net::IpAddress peer;
   bool secure = false;
   const std::vector<net::CidrRange>& trusted_hops;
+  // nullptr: cleartext.
+  const net::TlsInfo* tls = nullptr;
 
   bool peer_trusted() const;
 };
@@ -29,8 +32,7 @@ net::IpAddress ClientAddress(const http::RequestHead& request, const Hop& hop);
 
 // The request's id: the client's x-request-id if the peer is trusted and the id
 // usable, else a new one. Sets the field.
-std::string_view SetRequestId(http::RequestHead& request, const Hop& hop,
-                              upstream::Random& random);
+std::string_view SetRequestId(http::RequestHead& request, const Hop& hop, upstream::Random& random);
 
 // Whether the client sent the request by https: over TLS, or as a trusted hop says.
 bool CameByHttps(const http::RequestHead& request, const Hop& hop);
@@ -38,9 +40,19 @@ bool CameByHttps(const http::RequestHead& request, const Hop& hop);
 // The URL of the request with https, in the arena. 443 is left out.
 std::string_view HttpsUrl(const http::RequestHead& request, uint32_t port);
 
+// Whether the request's host is held to another client authentication than its connection's server
+// name was (RFC 9110 section 7.4).
+bool IsMisdirected(const http::RequestHead& request, const net::TlsInfo& tls);
+
+// The value of x-forwarded-client-cert: Hash=...;Subject="...";URI=...;DNS=..., in the arena. Names
+// beyond some 8 KiB are left out.
+std::string_view ClientCertificateValue(const net::PeerCertificate& certificate,
+                                        base::Arena& arena);
+
 // Appends the peer to x-forwarded-for, sets x-forwarded-proto, drops what an
 // untrusted peer claims (x-forwarded-host and Forwarded too), and makes a
-// traceparent if there is no valid one.
+// traceparent if there is no valid one. Sets x-forwarded-client-cert to what the client proved by
+// its certificate; without one the field stays only if a trusted hop sent it.
 void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random& random);
 
 }  // namespace portico::proxy

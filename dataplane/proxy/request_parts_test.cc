@@ -55,12 +55,79 @@ TEST(RequestIdTest, DigitsAreThoseOfTheNumbers) {
   }
 }
 
+TEST(HopHeadersTest, ClientCertificateIsWhatWasProven) {
+  upstream::Random random(kSeed);
+  const std::vector<net::CidrRange> trusted = {*net::CidrRange::Parse("10.0.0.0/8")};
+  net::TlsInfo anonymous, proven;
+  proven.has_peer_certificate = true;
+  proven.peer_certificate = {"ab12", "CN=a \"b\\\\,O=c", {"x.example.com"}, {"spiffe://a/b;c"}};
+  struct Case {
+    const char* peer;
+    const net::TlsInfo* tls;
+    const char* expected;
+  };
+  const std::string value =
+      "Hash=ab12;Subject=\"CN=a \\\"b\\\\\\\\,O=c\";URI=\"spiffe://a/b;c\";DNS=x.example.com";
+  const Case cases[] = {
+      {"192.0.2.1", nullptr, ""},
+      {"10.0.0.1", nullptr, "Hash=forged"},
+      {"192.0.2.1", &anonymous, ""},
+      {"10.0.0.1", &anonymous, "Hash=forged"},
+      {"192.0.2.1", &proven, value.c_str()},
+      {"10.0.0.1", &proven, value.c_str()},
+  };
+  for (const Case& c : cases) {
+    base::Arena arena;
+    http::RequestHead request(arena);
+    request.headers.Add("X-Forwarded-Client-Cert", "Hash=forged");
+    request.headers.Add("x-other", "1");
+    SetHopHeaders(request, Hop{Ip(c.peer), c.tls != nullptr, trusted, c.tls}, random);
+    std::string found;
+    for (const http::HeaderField& field : request.headers) {
+      if (http::EqualsIgnoreCase(field.name, "x-forwarded-client-cert")) found += field.value;
+    }
+    EXPECT_EQ(found, c.expected) << c.peer;
+    EXPECT_NE(request.headers.Find("x-other"), nullptr);
+  }
+}
+
+TEST(HopHeadersTest, ClientCertificatesDoNotFillTheHead) {
+  base::Arena arena;
+  net::PeerCertificate certificate;
+  certificate.fingerprint = "ab";
+  for (int i = 0; i < 10000; ++i)
+    certificate.uris.push_back("spiffe://example/" + std::to_string(i));
+  const std::string_view value = ClientCertificateValue(certificate, arena);
+  EXPECT_GT(value.size(), 4000u);
+  EXPECT_LE(value.size(), 8192u);
+}
+
+TEST(HopHeadersTest, MisdirectedRequests) {
+  struct Table final : net::ClientAuthenticationTable {
+    int ClientAuthenticationFor(std::string_view host) const override {
+      return host == "admin" ? 1 : 0;
+    }
+  } table;
+  base::Arena arena;
+  http::RequestHead request(arena);
+  net::TlsInfo tls;
+  request.host = "admin";
+  EXPECT_FALSE(IsMisdirected(request, tls));
+  tls.authentications = &table;
+  EXPECT_TRUE(IsMisdirected(request, tls));
+  tls.client_authentication = 1;
+  EXPECT_FALSE(IsMisdirected(request, tls));
+  request.host = "";
+  EXPECT_TRUE(IsMisdirected(request, tls));
+}
+
 TEST(RequestIdTest, UsableIdsAreShortAndPlain) {
   EXPECT_TRUE(IsUsableRequestId("a"));
   EXPECT_TRUE(IsUsableRequestId("Root=1-67891233-abcdef012345678912345678"));
   EXPECT_TRUE(IsUsableRequestId(std::string(128, 'x')));
-  for (const std::string& bad : {std::string(), std::string(129, 'x'), std::string("a b"),
-                                 std::string("a\"b"), std::string("a\nb"), std::string("\xc3\xa4")}) {
+  for (const std::string& bad :
+       {std::string(), std::string(129, 'x'), std::string("a b"), std::string("a\"b"),
+        std::string("a\nb"), std::string("\xc3\xa4")}) {
     EXPECT_FALSE(IsUsableRequestId(bad)) << bad;
   }
 }
@@ -160,11 +227,16 @@ TEST(RewriteTest, PrefixIsReplacedBySegments) {
     const char *path, *match, *replacement, *want;
   };
   const Case cases[] = {
-      {"/api/x", "/api", "/internal", "/internal/x"}, {"/api", "/api", "/internal", "/internal"},
-      {"/api/", "/api", "/internal", "/internal/"},   {"/api/x", "/api", "/", "/x"},
-      {"/api", "/api", "/", "/"},                     {"/x/y", "/", "/v1", "/v1/x/y"},
-      {"/", "/", "/v1", "/v1/"},                      {"/api/x", "/api/", "/v1/", "/v1/x"},
-      {"/api/x", "/api", "/a/b/", "/a/b/x"},          {"/", "/", "/", "/"},
+      {"/api/x", "/api", "/internal", "/internal/x"},
+      {"/api", "/api", "/internal", "/internal"},
+      {"/api/", "/api", "/internal", "/internal/"},
+      {"/api/x", "/api", "/", "/x"},
+      {"/api", "/api", "/", "/"},
+      {"/x/y", "/", "/v1", "/v1/x/y"},
+      {"/", "/", "/v1", "/v1/"},
+      {"/api/x", "/api/", "/v1/", "/v1/x"},
+      {"/api/x", "/api", "/a/b/", "/a/b/x"},
+      {"/", "/", "/", "/"},
   };
   for (const Case& test : cases) {
     base::Arena arena;
@@ -230,8 +302,9 @@ TEST(LocalReplyTest, GrpcClientsGetAGrpcStatus) {
 }
 
 TEST(LocalReplyTest, GrpcStatusTable) {
-  const std::pair<int, int> table[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12}, {408, 4}, {413, 13},
-                                       {429, 8},  {431, 13}, {500, 2}, {502, 14}, {503, 14}, {504, 4}};
+  const std::pair<int, int> table[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12},
+                                       {408, 4},  {413, 13}, {429, 8},  {431, 13},
+                                       {500, 2},  {502, 14}, {503, 14}, {504, 4}};
   for (const auto& [status, want] : table) EXPECT_EQ(GrpcStatusFor(status), want) << status;
 }
 

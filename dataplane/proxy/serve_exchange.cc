@@ -27,10 +27,15 @@ std::optional<LocalReply> Prepare(Exchange& x) {
     return LocalReply{503, "listener_removed", "the configuration no longer has this listener"};
   }
   const snapshot::ListenerEntry& listener = *x.listener->entry;
-  const Hop hop{x.connection.peer.ip, x.connection.secure, listener.trusted_hops};
+  const Hop hop{x.connection.peer.ip, x.connection.secure, listener.trusted_hops, x.connection.tls};
   x.client = ClientAddress(request, hop);
   x.request_id = SetRequestId(request, hop, x.worker.random);
 
+  if (x.connection.tls != nullptr && IsMisdirected(request, *x.connection.tls)) [[unlikely]] {
+    return LocalReply{421, "misdirected_request",
+                      "the host asks for another client authentication than the connection's "
+                      "server name did"};
+  }
   if (!HasMemory(x.worker.memory, x.loop(), x.worker.metrics)) [[unlikely]] {
     return LocalReply{503, "overloaded", "the proxy is short of memory"};
   }
@@ -63,6 +68,7 @@ std::optional<LocalReply> Prepare(Exchange& x) {
       .arena = x.arena(),
       .route = *x.route,
       .client = x.client,
+      .tls = x.connection.tls,
       .now = x.started,
       .unix_now = x.started_unix,
       .request_id = x.request_id,

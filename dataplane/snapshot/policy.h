@@ -16,6 +16,7 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/http/message.h"
 #include "dataplane/net/address.h"
+#include "dataplane/net/tls_info.h"
 #include "dataplane/observe/worker_metrics.h"
 
 namespace portico::snapshot {
@@ -76,6 +77,8 @@ struct PolicyContext {
   base::Arena& arena;
   const RouteEntry& route;
   net::IpAddress client;
+  // Of the client's connection; nullptr: cleartext.
+  const net::TlsInfo* tls = nullptr;
   base::MonotonicNanos now = 0;
   base::UnixNanos unix_now = 0;
   std::string_view request_id;

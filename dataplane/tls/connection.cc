@@ -209,6 +209,7 @@ void Connection::Finish(net::TlsInfo& info) {
   info.application = Application(ssl);
   info.resumed = SSL_session_reused(ssl) != 0;
   info.client_authentication = state_.client_authentication;
+  info.authentications = state_.server;
   const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   if (name != nullptr) info.server_name = LowerCase(name);
   info.has_peer_certificate = state_.verified && !state_.verifier->any_issuer();

@@ -30,7 +30,7 @@ bool MatchesDnsName(std::string_view pattern, std::string_view name) {
 NameRules::NameRules(const std::vector<std::string>& rules) {
   for (const std::string& text : rules) {
     Rule rule;
-    rule.uri = text.find("://") != std::string::npos;
+    rule.uri = text.find(':') != std::string::npos;
     rule.text = rule.uri ? text : LowerCase(text);
     if (rule.uri && rule.text.ends_with('*')) {
       rule.open = true;

@@ -21,7 +21,7 @@ std::string_view WithoutFirstLabel(std::string_view name);
 bool MatchesDnsName(std::string_view pattern, std::string_view name);
 
 // What a certificate may be asked to have one of: "name", "*.name" (any one label), "scheme://...",
-// "scheme://...*" (anything that follows).
+// "scheme://...*" (anything that follows). What has a colon is a URI.
 class NameRules {
  public:
   explicit NameRules(const std::vector<std::string>& rules);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dataplane/net/tls_info.h"
 
 namespace portico::tls {
 
@@ -46,16 +47,11 @@ struct ServerConfig {
 };
 
 // Immutable, shared by all workers, kept alive by its connections.
-class ServerContext {
+class ServerContext : public net::ClientAuthenticationTable {
  public:
   // InvalidArgument names the certificate or bundle that is not good, never its content.
   static absl::StatusOr<std::shared_ptr<const ServerContext>> Create(const ServerConfig& config);
   virtual ~ServerContext() = default;
-
-  // Which client authentication a name is held to: 0 or 1 + the place in `server_names`; a
-  // request whose host gives another number than its connection's TlsInfo is answered with 421.
-  // `host` in lower case, without port.
-  virtual int ClientAuthenticationFor(std::string_view host) const = 0;
 
   struct Expiry {
     std::string name;       // CertificatePair::name

@@ -17,6 +17,19 @@ std::string_view AddressText(const snapshot::PolicyContext& context) {
   return {text, context.client.Format(text)};
 }
 
+std::string_view TlsValue(api::HeaderVariable variable, const net::TlsInfo* tls) {
+  using Variable = api::HeaderVariable;
+  if (tls == nullptr) return {};
+  if (variable == Variable::kTlsVersion) return tls->version;
+  if (variable == Variable::kTlsServerName) return tls->server_name;
+  if (!tls->has_peer_certificate) return {};
+  const net::PeerCertificate& certificate = tls->peer_certificate;
+  if (variable == Variable::kTlsClientFingerprint) return certificate.fingerprint;
+  if (variable == Variable::kTlsClientSubject) return certificate.subject;
+  if (!certificate.uris.empty()) return certificate.uris.front();
+  return certificate.dns_names.empty() ? std::string_view() : certificate.dns_names.front();
+}
+
 std::string_view RawValue(const api::HeaderPart& part, const snapshot::PolicyContext& context) {
   using Variable = api::HeaderVariable;
   switch (*part.variable) {
@@ -45,6 +58,12 @@ std::string_view RawValue(const api::HeaderPart& part, const snapshot::PolicyCon
     case Variable::kClaim:
       if (context.identity.claims == nullptr) return {};
       return context.identity.claims->Find(part.text).value_or(std::string_view());
+    case Variable::kTlsVersion:
+    case Variable::kTlsServerName:
+    case Variable::kTlsClientFingerprint:
+    case Variable::kTlsClientSubject:
+    case Variable::kTlsClientSan:
+      return TlsValue(*part.variable, context.tls);
   }
   return {};
 }

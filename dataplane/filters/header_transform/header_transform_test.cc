@@ -111,6 +111,27 @@ TEST_F(HeaderTransformTest, Variables) {
   }
 }
 
+TEST_F(HeaderTransformTest, VariablesOfTls) {
+  auto parts = api::ParseHeaderTemplate(
+      "${tls.version}|${tls.server_name}|${tls.client.fingerprint}|${tls.client.subject}|${tls.client.san}");
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  TestExchange exchange(clock_);
+  EXPECT_EQ(ValueTemplate(*parts).Evaluate(exchange.context), "||||");
+  net::TlsInfo tls;
+  tls.version = "TLSv1.3";
+  tls.server_name = "a.example.com";
+  tls.peer_certificate = {"ab12", "CN=x", {"x.example.com"}, {}};
+  exchange.context.tls = &tls;
+  EXPECT_EQ(ValueTemplate(*parts).Evaluate(exchange.context), "TLSv1.3|a.example.com|||")
+      << "what was not verified";
+  tls.has_peer_certificate = true;
+  EXPECT_EQ(ValueTemplate(*parts).Evaluate(exchange.context),
+            "TLSv1.3|a.example.com|ab12|CN=x|x.example.com");
+  tls.peer_certificate.uris = {"spiffe://a/b"};
+  EXPECT_EQ(ValueTemplate(*parts).Evaluate(exchange.context),
+            "TLSv1.3|a.example.com|ab12|CN=x|spiffe://a/b");
+}
+
 TEST_F(HeaderTransformTest, AnonymousCallersHaveEmptyValues) {
   TestExchange exchange(clock_);
   auto parts = api::ParseHeaderTemplate("<${consumer.name}${claim.sub}>");
