@@ -37,7 +37,7 @@ def _measure(bench, subject, number):
     for server in bench.start_all([subject], "plain"):
         try:
             # So that what every server sets up with its first requests is not counted.
-            load.run(options.load_tool, options.load_core, server.port, [], 0.5, 64)
+            load.run(options.load_tool, options.load_core, server.port, [], 0.5, load.TOUCHED_AT_ONCE)
             time.sleep(_REST_SECONDS)
             before = server.rss_kib()
             connections = load.IdleConnections(options.load_tool, options.load_core, server.port, CONNECTIONS)

@@ -7,6 +7,10 @@ import subprocess
 from tests.bench.suite import machine
 
 
+# How many connections of IdleConnections have their request at once, as bench_load has it.
+TOUCHED_AT_ONCE = 256
+
+
 class Upstream:
     """bench_upstream on a free port; see tests/bench/load."""
 

@@ -137,7 +137,11 @@ def run(options):
         bench = scenarios.Bench(starter, options, upstream, programs, engines, machine.softirq_threads(), say)
         for scenario in options.scenario:
             say(f"scenario {scenario}")
-            rows += RUNNERS[scenario](bench)
+            try:
+                rows += RUNNERS[scenario](bench)
+            except (load.LoadError, OSError, subprocess.SubprocessError) as error:
+                # One scenario that breaks off does not cost the others of a long run.
+                bench.failures.append(f"scenario {scenario} broke off: {error}")
         about["failures"] += bench.failures
         about["discarded"] += bench.discarded
         about["scenario_notes"] = bench.notes

@@ -80,12 +80,21 @@ def http2(bench):
     running = _start(bench, bench.wanted(PEERS))
     try:
         cases = [scenarios.Case("i", f"h2 over TLS, {H2_STREAMS} streams each", server, H2_CONNECTIONS, tls=True) for server in running]
-        cases = [case for case in cases if bench.options.only in case.load()]
+        cases = [case for case in cases if bench.options.only in case.load() and _speaks_http2(bench, case)]
         found = rounds.interleave(cases, bench.options.rounds, lambda case: _h2_window(bench, case), bench.say_round,
                                   most_extra=bench.options.extra_rounds)
         return [bench.row(case, found[case]) for case in cases]
     finally:
         scenarios.stop_all(running)
+
+
+def _speaks_http2(bench, case):
+    try:
+        Http2Connections(case.server.tls_port, 1).close()
+        return True
+    except (load.LoadError, OSError) as error:
+        bench.failures.append(f"{case.name()}: {error}")
+        return False
 
 
 def _h2_window(bench, case):
@@ -94,7 +103,7 @@ def _h2_window(bench, case):
     pids = server.pids
     report = load.around(
         bench.programs["bench_around"], options.load_core, [*pids, bench.upstream.pid, *bench.extra_pids],
-        [bench.programs["h2load"], "-c", str(H2_CONNECTIONS), "-m", str(H2_STREAMS), "-D", f"{options.seconds:g}",
+        [bench.programs["h2load"], "-c", str(H2_CONNECTIONS), "-m", str(H2_STREAMS), "-D", f"{1000 * options.seconds:.0f}ms",
          "--npn-list=h2", f"https://127.0.0.1:{server.tls_port}/"], options.seconds + 60)
     report.update(load.h2load_figures(report["output"], report["seconds"]))
     return rounds.figures(report, pids, server.rss_kib())
@@ -128,7 +137,7 @@ def _rest(bench, server, variant):
     """(KiB before, KiB with the connections)"""
     options = bench.options
     # So that what every server sets up with its first requests is not counted.
-    load.run(options.load_tool, options.load_core, server.tls_port, [], 0.5, 64, tls=True)
+    load.run(options.load_tool, options.load_core, server.tls_port, [], 0.5, load.TOUCHED_AT_ONCE, tls=True)
     if variant != "idle TLS":
         Http2Connections(server.tls_port, 64).close()
     time.sleep(_REST_SECONDS)
