@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "controlplane/store/sealer.h"
 #include "controlplane/store/sqlite_database.h"
 #include "controlplane/store/sqlite_schema.h"
 
@@ -84,9 +85,10 @@ class LockFile {
 
 class SqliteStore final : public Store {
  public:
-  SqliteStore(LockFile lock, std::unique_ptr<Database> writer, std::unique_ptr<Database> reader,
-              size_t keep_revisions)
+  SqliteStore(LockFile lock, Sealer sealer, std::unique_ptr<Database> writer,
+              std::unique_ptr<Database> reader, size_t keep_revisions)
       : lock_(std::move(lock)),
+        sealer_(std::move(sealer)),
         writer_(std::move(writer)),
         reader_(std::move(reader)),
         keep_revisions_(std::max<size_t>(1, keep_revisions)) {}
@@ -105,6 +107,7 @@ class SqliteStore final : public Store {
   absl::Status ForgetOld(uint64_t newest);
 
   const LockFile lock_;
+  const Sealer sealer_;
   std::mutex writer_mutex_;
   const std::unique_ptr<Database> writer_;  // Guarded by writer_mutex_.
   std::mutex reader_mutex_;
@@ -141,8 +144,12 @@ absl::StatusOr<Revision> SqliteStore::ReadRevision(RevisionInfo info) {
     if (!row.ok()) return row.status();
     if (!*row) break;
     api::ResourceKey key{std::string(select.Bytes(0)), std::string(select.Bytes(1))};
-    absl::StatusOr<api::StoredResourcePtr> stored =
-        api::ParseStored(key, std::string(select.Bytes(2)));
+    absl::StatusOr<std::string> content = sealer_.Open(select.Bytes(2), select.Bytes(3));
+    if (!content.ok()) {
+      return Damaged(reader_->path(),
+                     absl::StrCat(api::ToString(key), " ", content.status().message()));
+    }
+    absl::StatusOr<api::StoredResourcePtr> stored = api::ParseStored(key, *std::move(content));
     if (!stored.ok()) return Damaged(reader_->path(), std::string(stored.status().message()));
     if (View((*stored)->hash) != select.Bytes(3)) {
       return Damaged(reader_->path(), api::ToString(key) + " does not match its hash");
@@ -205,8 +212,9 @@ absl::Status SqliteStore::WriteInfo(const RevisionInfo& info) {
 // Writes changes with statements that are prepared once.
 class ChangeWriter {
  public:
-  ChangeWriter(Database& database, uint64_t revision)
+  ChangeWriter(Database& database, const Sealer& sealer, uint64_t revision)
       : database_(database),
+        sealer_(sealer),
         revision_(static_cast<int64_t>(revision)),
         end_(database.Prepare("UPDATE versions SET to_revision = ? WHERE kind = ? AND name = ? AND "
                               "to_revision IS NULL")),
@@ -238,13 +246,15 @@ class ChangeWriter {
     const int64_t id = *found ? find_.Integer(0) : 0;
     find_.Reset();
     if (id != 0) return id;
-    insert_.BindBlob(1, View(resource.hash)).BindBlob(2, resource.content);
+    const std::string sealed = sealer_.Seal(resource.content, View(resource.hash));
+    insert_.BindBlob(1, View(resource.hash)).BindBlob(2, sealed);
     if (absl::Status status = insert_.Run(); !status.ok()) return status;
     insert_.Reset();
     return database_.LastInsertId();
   }
 
   Database& database_;
+  const Sealer& sealer_;
   const int64_t revision_;
   Statement end_;
   Statement begin_;
@@ -253,7 +263,7 @@ class ChangeWriter {
 };
 
 absl::Status SqliteStore::WriteChanges(uint64_t revision, const std::vector<Change>& changes) {
-  ChangeWriter writer(*writer_, revision);
+  ChangeWriter writer(*writer_, sealer_, revision);
   for (const Change& change : changes) {
     if (absl::Status status = writer.Write(change); !status.ok()) return status;
   }
@@ -322,18 +332,20 @@ absl::Status SqliteStore::Commit(uint64_t previous, const RevisionInfo& info,
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const SqliteStoreOptions& options) {
   absl::StatusOr<LockFile> lock = LockFile::Take(options.path);
   if (!lock.ok()) return lock.status();
-  // SQLite would create the file readable by all, and it holds signing keys. Its other files follow
+  // SQLite would create the file readable by all. Its other files follow
   // the rights of this one.
   const int fd = open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd >= 0) close(fd);
   absl::StatusOr<std::unique_ptr<Database>> writer = Database::Open(options.path);
   if (!writer.ok()) return writer.status();
-  if (absl::Status status = PrepareSchema(**writer); !status.ok()) return status;
+  absl::StatusOr<Sealer> sealer =
+      PrepareSchema(**writer, options.key_file.empty() ? options.path + ".key" : options.key_file);
+  if (!sealer.ok()) return sealer.status();
   absl::StatusOr<std::unique_ptr<Database>> reader = Database::Open(options.path);
   if (!reader.ok()) return reader.status();
   if (absl::Status status = PrepareConnection(**reader); !status.ok()) return status;
-  return std::make_unique<SqliteStore>(*std::move(lock), *std::move(writer), *std::move(reader),
-                                       options.keep_revisions);
+  return std::make_unique<SqliteStore>(*std::move(lock), *std::move(sealer), *std::move(writer),
+                                       *std::move(reader), options.keep_revisions);
 }
 
 }  // namespace portico::control

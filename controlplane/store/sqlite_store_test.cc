@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <functional>
+#include <iterator>
 
 #include "controlplane/store/sqlite_database.h"
 #include "controlplane/store/test_resources.h"
@@ -90,7 +93,7 @@ TEST(SqliteStore, IsReadableByItsOwnerOnly) {
   const std::string path = NewPath();
   auto store = Open(path);
   Put(*store, 1, {TestUpstream("a")});
-  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+  for (const char* suffix : {"", "-wal", "-shm", ".lock", ".key"}) {
     struct stat info = {};
     ASSERT_EQ(stat((path + suffix).c_str(), &info), 0) << suffix;
     EXPECT_EQ(info.st_mode & 0077, 0u) << suffix;
@@ -198,6 +201,141 @@ TEST(SqliteStore, FindsDamagedPages) {
   const absl::Status status = store.ok() ? (*store)->Load().status() : store.status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+}
+
+// All bytes of the store's files.
+std::string BytesOf(const std::string& path) {
+  std::string bytes;
+  for (const char* suffix : {"", "-wal"}) {
+    std::ifstream file(path + suffix, std::ios::binary);
+    bytes.append(std::istreambuf_iterator<char>(file), {});
+  }
+  return bytes;
+}
+
+constexpr char kSecret[] = "a secret that is nowhere in the file";
+
+v1::Resource WithSecret(const std::string& name) {
+  v1::Resource resource = TestUpstream(name);
+  resource.set_description(std::string(kSecret) + name);
+  return resource;
+}
+
+TEST(SqliteStoreKey, ContentsAreEncrypted) {
+  const std::string path = NewPath();
+  {
+    auto store = Open(path);
+    Put(*store, 1, {WithSecret("a")});
+    EXPECT_EQ(BytesOf(path).find(kSecret), std::string::npos);
+  }
+  EXPECT_EQ(BytesOf(path).find(kSecret), std::string::npos);
+  struct stat info = {};
+  ASSERT_EQ(stat((path + ".key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  EXPECT_EQ(info.st_size, 32);
+  auto store = Open(path);
+  EXPECT_EQ(store->Load()->set->at({"Upstream", "a"})->resource.description(),
+            std::string(kSecret) + "a");
+}
+
+TEST(SqliteStoreKey, MayStandElsewhereAndInHexadecimal) {
+  const std::string path = NewPath();
+  const std::string key = path + "-of-mine";
+  std::ofstream(key) << std::string(64, 'a') << "\n";
+  ASSERT_EQ(chmod(key.c_str(), 0600), 0);
+  for (int i = 0; i < 2; ++i) {
+    auto store = OpenSqliteStore({.path = path, .key_file = key});
+    ASSERT_TRUE(store.ok()) << store.status();
+    if (i == 0) Put(**store, 1, {WithSecret("a")});
+    EXPECT_EQ((*store)->Load()->set->size(), 1u);
+  }
+  EXPECT_FALSE(std::ifstream(path + ".key").good());
+}
+
+TEST(SqliteStoreKey, AMissingOrWrongOneChangesNothing) {
+  const std::string path = NewPath();
+  {
+    auto store = Open(path);
+    Put(*store, 1, {WithSecret("a")});
+  }
+  const std::string key = path + ".key";
+  const std::string bytes = BytesOf(path);
+  ASSERT_EQ(rename(key.c_str(), (key + ".kept").c_str()), 0);
+  const auto write = [&](const std::string& content, mode_t mode) {
+    std::ofstream(key) << content;
+    ASSERT_EQ(chmod(key.c_str(), mode), 0);
+  };
+  const struct {
+    const char* name;
+    std::function<void()> arrange;
+    const char* message;
+  } cases[] = {
+      {"missing", [] {}, "is missing: restore that"},
+      {"another", [&] { write(std::string(32, 'x'), 0600); }, "another key than the one in"},
+      {"short", [&] { write("x", 0600); }, "holds 1 bytes: it must hold 32"},
+      {"open to all", [&] { write(std::string(32, 'x'), 0644); }, "chmod 600"},
+  };
+  for (const auto& c : cases) {
+    c.arrange();
+    const auto store = OpenSqliteStore({.path = path});
+    EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition) << c.name;
+    EXPECT_THAT(std::string(store.status().message()), AllOf(HasSubstr(key), HasSubstr(c.message)))
+        << c.name;
+    EXPECT_EQ(BytesOf(path), bytes) << c.name;
+    if (std::string(c.name) == "missing") {
+      EXPECT_FALSE(std::ifstream(key).good());
+    }
+  }
+  ASSERT_EQ(rename((key + ".kept").c_str(), key.c_str()), 0);
+  EXPECT_EQ(Open(path)->Load()->set->size(), 1u);
+}
+
+TEST(SqliteStoreKey, AnOlderStoreIsEncryptedAtOnce) {
+  const std::string path = NewPath();
+  std::vector<v1::Resource> resources;
+  for (int i = 0; i < 300; ++i) resources.push_back(WithSecret("u" + std::to_string(i)));
+  {
+    auto store = Open(path);
+    Put(*store, 1, resources);
+  }
+  auto database = Database::Open(path);
+  ASSERT_TRUE(database.ok());
+  for (const v1::Resource& resource : resources) {
+    const api::StoredResourcePtr stored = api::MakeStored(resource);
+    Statement update = (*database)->Prepare("UPDATE contents SET content = ? WHERE hash = ?");
+    const std::string hash(reinterpret_cast<const char*>(stored->hash.data()),
+                           stored->hash.size());
+    update.BindBlob(1, stored->content).BindBlob(2, hash);
+    ASSERT_TRUE(update.Run().ok());
+  }
+  ASSERT_TRUE((*database)->Execute("DROP TABLE sealing; PRAGMA user_version=1").ok());
+  // Also in pages that are no longer used.
+  ASSERT_TRUE((*database)->Execute("CREATE TABLE old AS SELECT * FROM contents; DROP TABLE old").ok());
+  database->reset();
+  ASSERT_EQ(unlink((path + ".key").c_str()), 0);
+  ASSERT_NE(BytesOf(path).find(kSecret), std::string::npos);
+
+  for (int i = 0; i < 2; ++i) {
+    auto store = Open(path);
+    ASSERT_NE(store, nullptr);
+    EXPECT_EQ(BytesOf(path).find(kSecret), std::string::npos);
+    const auto head = store->Load();
+    ASSERT_TRUE(head.ok()) << head.status();
+    EXPECT_EQ(head->set->size(), resources.size());
+  }
+  EXPECT_EQ(QuerySql(path, "PRAGMA user_version"), 2);
+  EXPECT_EQ(QuerySql(path, "SELECT wiped FROM sealing"), 1);
+}
+
+TEST(SqliteStoreKey, SwappedContentsAreFound) {
+  const std::string path = NewPath();
+  {
+    auto store = Open(path);
+    Put(*store, 1, {TestUpstream("a", 1), TestUpstream("b", 2)});
+  }
+  RunSql(path,
+         "UPDATE contents SET content = (SELECT content FROM contents c WHERE c.id <> contents.id)");
+  EXPECT_EQ(Open(path)->Load().status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace
