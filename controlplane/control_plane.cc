@@ -16,6 +16,7 @@
 #include "controlplane/discovery/server.h"
 #include "controlplane/management/config_service.h"
 #include "controlplane/management/fleet_service.h"
+#include "controlplane/management/ticket_keys.h"
 #include "controlplane/management/writer.h"
 #include "controlplane/model/log.h"
 #include "controlplane/model/metrics.h"
@@ -69,6 +70,7 @@ class Running final : public ControlPlane {
   void Tick() override {
     discovery_->Tick();
     fleet_->Tick();
+    ticket_keys_->Tick();
   }
 
  private:
@@ -87,6 +89,7 @@ class Running final : public ControlPlane {
   std::unique_ptr<Compiler> compiler_;
   std::unique_ptr<Fleet> fleet_;
   std::unique_ptr<Writer> writer_;
+  std::unique_ptr<TicketKeys> ticket_keys_;
   std::unique_ptr<ConfigServiceImpl> config_service_;
   std::unique_ptr<FleetServiceImpl> fleet_service_;
   std::unique_ptr<DiscoveryServer> discovery_;
@@ -105,6 +108,8 @@ absl::Status Running::Start(const Options& options) {
   const uint64_t head = catalog_->Head()->info.revision;
   fleet_ = std::make_unique<Fleet>(clock_, 2 * options.max_proxies, head);
   writer_ = std::make_unique<Writer>(*catalog_, clock_, metrics_);
+  ticket_keys_ =
+      std::make_unique<TicketKeys>(*catalog_, *writer_, clock_, options.ticket_key_rotation);
   config_service_ = std::make_unique<ConfigServiceImpl>(*catalog_, *writer_, operators_);
   fleet_service_ = std::make_unique<FleetServiceImpl>(*catalog_, *fleet_, operators_);
   discovery_ = std::make_unique<DiscoveryServer>(
@@ -193,7 +198,9 @@ absl::StatusOr<std::unique_ptr<ControlPlane>> StartControlPlane(const Options& o
                                                                 const Clock& clock) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Store>> store =
-      OpenSqliteStore({.path = options.store, .keep_revisions = options.keep_revisions});
+      OpenSqliteStore({.path = options.store,
+                       .keep_revisions = options.keep_revisions,
+                       .key_file = options.store_key_file});
   if (!store.ok()) return store.status();
   Store& reference = **store;
   return StartOn(options, clock, *std::move(store), reference);

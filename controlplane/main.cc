@@ -13,6 +13,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "controlplane/control_plane.h"
 #include "controlplane/model/clock.h"
 #include "controlplane/model/log.h"
@@ -23,6 +24,11 @@ ABSL_FLAG(std::string, grpc_address, "127.0.0.1:7400",
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:7401",
           "HOST:PORT of the metrics for Prometheus, at /metrics. Empty: none.");
 ABSL_FLAG(std::string, store, "", "Path of the file that keeps the configuration. Required.");
+ABSL_FLAG(std::string, store_key_file, "",
+          "File with the key that the store is encrypted with, made with a new store. Empty: the "
+          "store's path with .key behind it.");
+ABSL_FLAG(absl::Duration, ticket_key_rotation, absl::Hours(12),
+          "How often the fleet gets a new key for TLS session tickets. 0: never.");
 ABSL_FLAG(std::string, tls_cert, "", "PEM file of the certificate shown to clients.");
 ABSL_FLAG(std::string, tls_key, "", "PEM file of its key.");
 ABSL_FLAG(std::string, client_ca, "",
@@ -102,6 +108,8 @@ int Main(int argc, char** argv) {
   options.grpc_address = absl::GetFlag(FLAGS_grpc_address);
   options.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   options.store = absl::GetFlag(FLAGS_store);
+  options.store_key_file = absl::GetFlag(FLAGS_store_key_file);
+  options.ticket_key_rotation = absl::GetFlag(FLAGS_ticket_key_rotation);
   options.tls_cert = absl::GetFlag(FLAGS_tls_cert);
   options.tls_key = absl::GetFlag(FLAGS_tls_key);
   options.client_ca = absl::GetFlag(FLAGS_client_ca);

@@ -120,6 +120,12 @@ absl::Status CheckOptions(const Options& options) {
   if (options.keep_revisions < 1) {
     return absl::InvalidArgumentError("--keep-revisions must be at least 1");
   }
+  if (options.ticket_key_rotation != absl::ZeroDuration() &&
+      (options.ticket_key_rotation < absl::Minutes(1) ||
+       options.ticket_key_rotation > absl::Hours(24 * 7))) {
+    return absl::InvalidArgumentError(
+        "--ticket-key-rotation must be 0 or from 1m to 168h: tickets live as long as the keys");
+  }
   if (options.max_proxies < 1) {
     return absl::InvalidArgumentError("--max-proxies must be at least 1");
   }

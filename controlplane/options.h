@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace portico::control {
 
@@ -25,6 +26,10 @@ struct Options {
   std::vector<std::string> operators;
   // Plaintext, on loopback addresses only.
   bool insecure = false;
+  // Of the file with the key that the store is encrypted with; empty: `store` with ".key" behind.
+  std::string store_key_file;
+  // How often a new key for session tickets is made; zero: never.
+  absl::Duration ticket_key_rotation = absl::Hours(12);
   size_t keep_revisions = 1000;
   size_t max_proxies = 10'000;
 };

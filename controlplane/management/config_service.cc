@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "api/resource/near.h"
+#include "api/resource/secrets.h"
 #include "controlplane/management/apply_error.h"
 #include "controlplane/management/peer.h"
 #include "controlplane/model/grpc_status.h"
@@ -48,6 +49,12 @@ std::optional<PageToken> Decode(const std::string& text) {
   return token;
 }
 
+// As it may leave the control plane: nobody reads a private key back.
+void Show(const api::StoredResource& stored, v1::Resource& out) {
+  out = stored.resource;
+  api::RedactKeys(out);
+}
+
 void AddChanges(const std::vector<Change>& changes, size_t max_bytes,
                 google::protobuf::RepeatedPtrField<v1::Change>& out) {
   size_t bytes = 0;
@@ -62,8 +69,8 @@ void AddChanges(const std::vector<Change>& changes, size_t max_bytes,
     bytes += change.before == nullptr ? 0 : change.before->content.size();
     bytes += change.after == nullptr ? 0 : change.after->content.size();
     if (bytes > max_bytes) continue;
-    if (change.before != nullptr) *proto.mutable_before() = change.before->resource;
-    if (change.after != nullptr) *proto.mutable_after() = change.after->resource;
+    if (change.before != nullptr) Show(*change.before, *proto.mutable_before());
+    if (change.after != nullptr) Show(*change.after, *proto.mutable_after());
   }
 }
 
@@ -79,6 +86,7 @@ grpc::Status Answer(const grpc::ServerContext& context,
   }
   response.set_revision(outcome->revision);
   AddChanges(outcome->changes, kMaxAnswerBytes, *response.mutable_changes());
+  response.mutable_warnings()->Assign(outcome->warnings.begin(), outcome->warnings.end());
   return grpc::Status::OK;
 }
 
@@ -124,7 +132,7 @@ grpc::Status ConfigServiceImpl::Get(grpc::ServerContext* context, const v1::GetR
   if (!revision.ok()) return ToGrpc(revision.status());
   const auto found = (*revision)->set->find(key);
   if (found == (*revision)->set->end()) return NotFound(key, **revision);
-  *response->mutable_resource() = found->second->resource;
+  Show(*found->second, *response->mutable_resource());
   response->set_revision((*revision)->info.revision);
   return grpc::Status::OK;
 }
@@ -162,7 +170,7 @@ grpc::Status ConfigServiceImpl::List(grpc::ServerContext* context, const v1::Lis
       response->set_next_page_token(Encode({(*revision)->info.revision, std::prev(it)->first}));
       break;
     }
-    *response->add_resources() = it->second->resource;
+    Show(*it->second, *response->add_resources());
     ++count;
   }
   return grpc::Status::OK;

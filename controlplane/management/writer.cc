@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/resource/secrets.h"
 #include "api/validation/validate.h"
 #include "controlplane/management/apply_error.h"
 #include "controlplane/model/log.h"
@@ -75,6 +76,17 @@ Wanted ReadRequest(const v1::ApplyRequest& request, std::vector<v1::Violation>& 
   return wanted;
 }
 
+// Only the control plane itself writes them.
+bool IsOwnKind(const api::ResourceKey& key) { return key.kind == "SessionTicketKeys"; }
+
+// What was read from here has "(redacted)" in place of secrets: they stay what they are.
+void TakeBackSecrets(const api::StoredResourcePtr& before, api::StoredResourcePtr& resource) {
+  if (before == nullptr || resource == nullptr || !api::HasRedacted(resource->resource)) return;
+  v1::Resource whole = resource->resource;
+  api::RestoreRedacted(before->resource, whole);
+  resource = api::MakeStored(std::move(whole));
+}
+
 // What `wanted` changes in `set`.
 std::vector<Change> Compare(Wanted wanted, const api::ResourceSet& set,
                             std::vector<v1::Violation>& violations) {
@@ -88,7 +100,15 @@ std::vector<Change> Compare(Wanted wanted, const api::ResourceSet& set,
                                          "check kind and name, or leave it out"));
       continue;
     }
+    TakeBackSecrets(before, resource);
     if (before != nullptr && resource != nullptr && before->hash == resource->hash) continue;
+    if (IsOwnKind(key)) {
+      violations.push_back(MakeViolation(key, "kind", key.kind,
+                                         "is written by the control plane alone",
+                                         "leave it out; --ticket-key-rotation says how often the "
+                                         "keys are replaced"));
+      continue;
+    }
     changes.push_back({key, std::move(before), std::move(resource)});
   }
   return changes;
@@ -123,9 +143,10 @@ absl::StatusOr<Writer::Outcome> Writer::Propose(std::vector<Change> changes, Int
     catalog_.Abandon(std::move(draft), changes);
     return ViolationsError(violations);
   }
+  std::vector<v1::Violation> warnings = WarningsAbout(changes);
   if (intent.dry_run) {
     catalog_.Abandon(std::move(draft), changes);
-    return Outcome{head->info.revision, std::move(changes)};
+    return Outcome{head->info.revision, std::move(changes), std::move(warnings)};
   }
   RevisionInfo info = std::move(intent.info);
   info.revision = catalog_.NextRevision();
@@ -139,7 +160,17 @@ absl::StatusOr<Writer::Outcome> Writer::Propose(std::vector<Change> changes, Int
   LogInfo("management", "revision ", info.revision, " by ", info.author.empty() ? "-" : info.author,
           info.peer.empty() ? "" : " as ", info.peer, ": ", info.created, " created, ",
           info.updated, " updated, ", info.deleted, " deleted");
-  return Outcome{info.revision, std::move(changes)};
+  return Outcome{info.revision, std::move(changes), std::move(warnings)};
+}
+
+std::vector<v1::Violation> Writer::WarningsAbout(const std::vector<Change>& changes) const {
+  std::vector<v1::Violation> warnings;
+  for (const Change& change : changes) {
+    if (change.after == nullptr) continue;
+    for (v1::Violation& warning : api::WarningsAbout(change.after->resource, clock_.Now()))
+      warnings.push_back(std::move(warning));
+  }
+  return warnings;
 }
 
 absl::StatusOr<Writer::Outcome> Writer::ApplyCounted(const v1::ApplyRequest& request,
@@ -198,7 +229,24 @@ absl::StatusOr<Writer::Outcome> Writer::RollbackCounted(const v1::RollbackReques
                             ? absl::StrCat("rollback to revision ", request.to_revision())
                             : request.message();
   intent.info.peer = peer;
-  return Propose(Diff(*head->set, *(*target)->set), std::move(intent));
+  std::vector<Change> changes = Diff(*head->set, *(*target)->set);
+  // Old keys would make tickets that somebody may have had time to break.
+  std::erase_if(changes, [](const Change& change) { return IsOwnKind(change.key); });
+  return Propose(std::move(changes), std::move(intent));
+}
+
+absl::StatusOr<Writer::Outcome> Writer::PutOwn(v1::Resource resource, std::string message) {
+  api::StoredResourcePtr stored = api::MakeStored(std::move(resource));
+  Change change{api::KeyOf(stored->resource), nullptr, std::move(stored)};
+  std::lock_guard lock(mutex_);
+  if (absl::Status status = catalog_.Refresh(); !status.ok()) return status;
+  const RevisionPtr head = catalog_.Head();
+  if (const auto found = head->set->find(change.key); found != head->set->end())
+    change.before = found->second;
+  Intent intent{false, {}};
+  intent.info.author = kOwnAuthor;
+  intent.info.message = std::move(message);
+  return Propose({std::move(change)}, std::move(intent));
 }
 
 void Writer::CountResult(const absl::StatusOr<Outcome>& outcome, bool dry_run) {

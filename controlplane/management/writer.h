@@ -32,14 +32,22 @@ class Writer {
   struct Outcome {
     uint64_t revision = 0;
     std::vector<Change> changes;  // In key order.
+    // What is accepted, but is hardly meant.
+    std::vector<v1::Violation> warnings = {};
   };
+  // Who makes the revisions that no operator asked for.
+  static constexpr char kOwnAuthor[] = "control plane";
 
   // All must outlive the writer.
   Writer(Catalog& catalog, const Clock& clock, Metrics& metrics);
 
-  // `peer` is the name from the client's certificate.
+  // `peer` is the name from the client's certificate. Secrets that are "(redacted)" are those that
+  // the resource has now. SessionTicketKeys are the control plane's own and refused.
   absl::StatusOr<Outcome> Apply(const v1::ApplyRequest& request, const std::string& peer);
+  // Leaves SessionTicketKeys as they are.
   absl::StatusOr<Outcome> Rollback(const v1::RollbackRequest& request, const std::string& peer);
+  // Creates or replaces a resource on behalf of the control plane itself.
+  absl::StatusOr<Outcome> PutOwn(v1::Resource resource, std::string message);
 
  private:
   struct Intent {
@@ -53,6 +61,7 @@ class Writer {
   absl::StatusOr<Outcome> Propose(std::vector<Change> changes, Intent intent);
   std::vector<v1::Violation> Check(const api::ResourceSet& before, const api::ResourceSet& after,
                                    const std::vector<Change>& changes);
+  std::vector<v1::Violation> WarningsAbout(const std::vector<Change>& changes) const;
   void CountResult(const absl::StatusOr<Outcome>& outcome, bool dry_run);
 
   Catalog& catalog_;

@@ -5,6 +5,9 @@
 
 #include <thread>
 
+#include "api/resource/secrets.h"
+#include "api/resource/test_certificates.h"
+#include "api/validation/validate.h"
 #include "controlplane/management/apply_error.h"
 #include "controlplane/management/status_details.pb.h"
 #include "controlplane/store/memory_store.h"
@@ -229,6 +232,73 @@ TEST_F(WriterTest, ConcurrentWritersTakeTurns) {
   EXPECT_EQ(catalog_->Head()->info.revision, 100u);
   EXPECT_EQ(catalog_->Head()->set->size(), 100u);
   EXPECT_EQ(store_.Load()->info.checksum, api::ChecksumOf(*catalog_->Head()->set));
+}
+
+v1::Resource CertificateOf(const api::TestPair& pair) {
+  v1::Resource resource;
+  resource.set_name("site");
+  resource.mutable_certificate()->set_chain(pair.certificate);
+  resource.mutable_certificate()->set_private_key(pair.key);
+  return resource;
+}
+
+TEST_F(WriterTest, ARedactedSecretStaysWhatItIs) {
+  const api::TestPair pair = api::MakeTestCertificate({});
+  const api::TestPair other = api::MakeTestCertificate({});
+  const api::ResourceKey key{"Certificate", "site"};
+  const auto stored_key = [&] {
+    return catalog_->Head()->set->at(key)->resource.certificate().private_key();
+  };
+  const v1::Resource whole = CertificateOf(pair);
+  v1::Resource shown = api::Redacted(whole);
+  // Nothing is there yet.
+  EXPECT_THAT(Reasons(writer_->Apply(Request({shown}), "").status()),
+              testing::Contains(HasSubstr("spec.private_key: is what is shown in place")));
+  EXPECT_EQ(Apply(Request({whole})), 1u);
+  EXPECT_EQ(Apply(Request({shown})), 1u);  // Unchanged.
+  shown.set_description("edited");
+  EXPECT_EQ(Apply(Request({shown})), 2u);
+  EXPECT_EQ(stored_key(), pair.key);
+  // The key that is kept must fit the rest.
+  shown.mutable_certificate()->set_chain(other.certificate);
+  EXPECT_THAT(Reasons(writer_->Apply(Request({shown}), "").status()),
+              testing::ElementsAre(HasSubstr("is not the key of the first certificate")));
+  EXPECT_EQ(stored_key(), pair.key);
+
+  v1::Resource provider;
+  provider.set_name("p");
+  provider.mutable_jwt_provider()->set_issuer("i");
+  provider.mutable_jwt_provider()->add_audiences("a");
+  provider.mutable_jwt_provider()->add_algorithms("HS256");
+  const std::string jwks = R"({"keys":[{"kty":"oct","k":")" + std::string(43, 'A') + R"("}]})";
+  provider.mutable_jwt_provider()->set_jwks(jwks);
+  EXPECT_EQ(Apply(Request({provider})), 3u);
+  v1::Resource edited = api::Redacted(provider);
+  edited.mutable_jwt_provider()->set_forward(true);
+  EXPECT_EQ(Apply(Request({edited})), 4u);
+  EXPECT_EQ(catalog_->Head()->set->at({"JwtProvider", "p"})->resource.jwt_provider().jwks(), jwks);
+}
+
+TEST_F(WriterTest, AnExpiredCertificateIsAcceptedWithAWarning) {
+  const int64_t now = absl::ToUnixSeconds(clock_.Now());
+  const struct {
+    int64_t from, to;
+    const char* warning;
+  } cases[] = {
+      {now - 10, now + 10, ""},
+      {now - 10, now - 1, "has expired, on 2001-09-09 01:46:39 UTC"},
+      {now + 1, now + 10, "is not valid before 2001-09-09 01:46:41 UTC"},
+  };
+  for (const auto& c : cases) {
+    const api::TestPair pair =
+        api::MakeTestCertificate({.not_before = c.from, .not_after = c.to});
+    const auto outcome = writer_->Apply(Request({CertificateOf(pair)}), "");
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    const std::string text =
+        outcome->warnings.empty() ? "" : api::ToString(outcome->warnings.front());
+    EXPECT_EQ(text.empty(), *c.warning == '\0') << text;
+    EXPECT_THAT(text, HasSubstr(c.warning));
+  }
 }
 
 }  // namespace

@@ -18,6 +18,10 @@ inline google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return proto;
 }
 
+inline absl::Time ToTime(const google::protobuf::Timestamp& proto) {
+  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
 // To the nanosecond; for durations below 292 years.
 inline google::protobuf::Duration ToDuration(absl::Duration duration) {
   const int64_t nanos = absl::ToInt64Nanoseconds(duration);
