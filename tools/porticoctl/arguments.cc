@@ -107,6 +107,15 @@ std::string CheckCombination(const Arguments& arguments) {
     }
   }
   if (arguments.verb == Verb::kRollback && arguments.revision == 0) return "revisions start at 1";
+  if (arguments.verb == Verb::kCertificate) {
+    const CertificateOptions& options = arguments.certificate;
+    const bool pair = !options.chain_file.empty() && !options.key_file.empty();
+    const bool any =
+        !(options.chain_file.empty() && options.key_file.empty() && options.ocsp_file.empty());
+    if (options.ca_file.empty() ? !pair : any) {
+      return "certificate needs either --chain and --key, or --ca alone";
+    }
+  }
   if (arguments.change.wait && arguments.change.dry_run) {
     return "--wait and --dry-run exclude each other: a dry run makes no revision";
   }

@@ -29,6 +29,7 @@ enum class Verb {
   kDelete,
   kHistory,
   kRollback,
+  kCertificate,
   kRollout,
   kFleet,
   kValidate,
@@ -81,6 +82,17 @@ struct TokenOptions {
   std::string kid;
 };
 
+// `certificate`.
+struct CertificateOptions {
+  std::string chain_file;
+  std::string key_file;
+  std::string ocsp_file;
+  // A CaBundle instead.
+  std::string ca_file;
+  // Write the resource instead of applying it.
+  bool print = false;
+};
+
 struct Arguments {
   Verb verb = Verb::kList;
   ConnectionOptions connection;
@@ -106,6 +118,7 @@ struct Arguments {
   bool wait = false;
   uint32_t min_proxies = 0;
   TokenOptions token;
+  CertificateOptions certificate;
   // hash-key.
   bool generate = false;
   // completion: bash, zsh, fish.

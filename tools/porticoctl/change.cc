@@ -43,6 +43,7 @@ int Finish(const grpc::Status& status, const v1::ApplyResponse& response,
     return ReportFailure(status, control_plane.server, locations, format, console);
   }
   const bool dry_run = arguments.change.dry_run;
+  PrintWarnings({response.warnings().begin(), response.warnings().end()}, console);
   if (format == OutputFormat::kTable) {
     PrintChanges(response, dry_run, console.out);
   } else {
@@ -75,6 +76,32 @@ int RunApply(const Arguments& arguments, ControlPlane& control_plane, Console& c
   const auto context = MakeContext(TimeoutOf(arguments, kCallTimeout));
   const grpc::Status status = control_plane.config->Apply(context.get(), request, &response);
   return Finish(status, response, arguments, loaded->locations, control_plane, console);
+}
+
+int RunCertificate(const Arguments& arguments, ControlPlane& control_plane, Console& console) {
+  int code = kExitOk;
+  std::optional<v1::Resource> resource = MakeCertificate(arguments, console, code);
+  if (!resource) return code;
+  // What people wrote beside it stays.
+  v1::GetRequest get;
+  get.mutable_key()->set_kind(std::string(api::KindOf(*resource)));
+  get.mutable_key()->set_name(resource->name());
+  v1::GetResponse stored;
+  const auto get_context = MakeContext(TimeoutOf(arguments, kCallTimeout));
+  const grpc::Status found = control_plane.config->Get(get_context.get(), get, &stored);
+  if (found.ok()) {
+    *resource->mutable_labels() = stored.resource().labels();
+    resource->set_description(stored.resource().description());
+  } else if (found.error_code() != grpc::StatusCode::NOT_FOUND) {
+    return ReportFailure(found, control_plane.server, Locations(), FormatOf(arguments), console);
+  }
+  v1::ApplyRequest request;
+  *request.add_upserts() = *std::move(resource);
+  SetWhoAndWhy(arguments.change, request);
+  v1::ApplyResponse response;
+  const auto context = MakeContext(TimeoutOf(arguments, kCallTimeout));
+  const grpc::Status status = control_plane.config->Apply(context.get(), request, &response);
+  return Finish(status, response, arguments, Locations(), control_plane, console);
 }
 
 int RunDelete(const Arguments& arguments, ControlPlane& control_plane, Console& console) {

@@ -88,6 +88,28 @@ void AddChangingVerbs(CLI::App& app, Arguments& arguments, RawValues& raw) {
   AddWait(rollback, arguments, arguments.change.wait);
 }
 
+void AddCertificateVerb(CLI::App& app, Arguments& arguments) {
+  CertificateOptions& options = arguments.certificate;
+  CLI::App& command = AddVerb(app, arguments, Verb::kCertificate, "certificate",
+                              "create or replace a certificate or a CA bundle from PEM files");
+  command.add_option("name", arguments.names, "its name")
+      ->required()
+      ->expected(1)
+      ->option_text("NAME");
+  command.add_option("--chain", options.chain_file, "certificate chain, PEM, the leaf first")
+      ->option_text("FILE");
+  command.add_option("--key", options.key_file, "its private key, PEM, without a passphrase")
+      ->option_text("FILE");
+  command.add_option("--ocsp", options.ocsp_file, "OCSP response to staple, DER")
+      ->option_text("FILE");
+  command.add_option("--ca", options.ca_file, "make a CaBundle of these certificates, PEM")
+      ->option_text("FILE");
+  command.add_flag("--print", options.print,
+                   "print the resource, private key included, and send nothing");
+  AddWhoAndWhy(command, arguments.change);
+  AddWait(command, arguments, arguments.change.wait);
+}
+
 void AddReadingVerbs(CLI::App& app, Arguments& arguments, RawValues& raw) {
   CLI::App& diff = AddVerb(app, arguments, Verb::kDiff, "diff",
                            "what files would change, or what two revisions differ in");
@@ -178,6 +200,7 @@ std::unique_ptr<CLI::App> DescribeCommandLine(Arguments& arguments, RawValues& r
   app->fallthrough();
   AddGlobal(*app, arguments, raw);
   AddChangingVerbs(*app, arguments, raw);
+  AddCertificateVerb(*app, arguments);
   AddReadingVerbs(*app, arguments, raw);
   AddLocalVerbs(*app, arguments, raw);
   return app;

@@ -13,6 +13,7 @@ namespace portico::ctl {
 int RunApply(const Arguments& arguments, ControlPlane& control_plane, Console& console);
 int RunDelete(const Arguments& arguments, ControlPlane& control_plane, Console& console);
 int RunRollback(const Arguments& arguments, ControlPlane& control_plane, Console& console);
+int RunCertificate(const Arguments& arguments, ControlPlane& control_plane, Console& console);
 
 // Read it (read.cc, diff.cc).
 int RunGet(const Arguments& arguments, ControlPlane& control_plane, Console& console);
@@ -28,13 +29,14 @@ int RunFleet(const Arguments& arguments, ControlPlane& control_plane, Console& c
 int WaitForRollout(uint64_t revision, const Arguments& arguments, ControlPlane& control_plane,
                    Console& console);
 
-// Without a control plane (local.cc, token.cc, completion.cc).
-int RunValidate(const Arguments& arguments, Console& console);
+// Without a control plane (local.cc, token.cc, completion.cc, certificate.cc).
+int RunValidate(const Arguments& arguments, absl::Time now, Console& console);
+int PrintCertificate(const Arguments& arguments, absl::Time now, Console& console);
 int RunHashKey(const Arguments& arguments, Console& console);
 int RunToken(const Arguments& arguments, absl::Time now, Console& console);
 int RunCompletion(const Arguments& arguments, Console& console);
 
-// The whole program. `now` is the time that tokens are minted at.
+// The whole program. `now` is the time that tokens are minted at, and certificates valid or not.
 int Run(std::vector<std::string> arguments, const Environment& environment, absl::Time now,
         Console& console);
 
@@ -47,6 +49,11 @@ absl::Duration TimeoutOf(const Arguments& arguments, absl::Duration fallback);
 // Reads and parses what -f names. Prints what is wrong and returns the exit code
 // in `code` when that fails.
 std::optional<LoadedResources> LoadFiles(const Arguments& arguments, Console& console, int& code);
+// The Certificate or CaBundle that the files make. Prints what is wrong and returns the exit code
+// in `code` when they make none.
+std::optional<v1::Resource> MakeCertificate(const Arguments& arguments, Console& console,
+                                            int& code);
+void PrintWarnings(const std::vector<v1::Violation>& warnings, Console& console);
 // "created", "updated", "deleted".
 std::string OperationName(v1::Change::Operation operation);
 // As operators write it, secrets replaced unless `show_secrets`.

@@ -7,11 +7,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <sstream>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "api/resource/test_certificates.h"
 #include "tools/porticoctl/rpc_status.pb.h"
 
 namespace portico::ctl {
@@ -38,6 +40,13 @@ class FakeConfig : public v1::ConfigService::Service {
       *change.mutable_after() = resource;
     }
     return apply_status;
+  }
+  grpc::Status Get(grpc::ServerContext*, const v1::GetRequest* request,
+                   v1::GetResponse* response) override {
+    if (request->key().name() == "new") return {grpc::StatusCode::NOT_FOUND, "no such thing"};
+    response->mutable_resource()->set_name(request->key().name());
+    response->mutable_resource()->set_description("of the shop");
+    return grpc::Status::OK;
   }
   grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
                     v1::ListResponse* response) override {
@@ -303,6 +312,84 @@ TEST_F(CommandsTest, CompletionKnowsVerbsFlagsAndKinds) {
       EXPECT_THAT(out_, HasSubstr(word)) << shell;
     }
   }
+}
+
+class CertificateCommandTest : public CommandsTest {
+ protected:
+  std::string Write(const std::string& name, const std::string& content) {
+    const std::string path = testing::TempDir() + "/" + name;
+    std::ofstream(path, std::ios::binary) << content;
+    return path;
+  }
+  const api::TestPair pair_ = api::MakeTestCertificate({.dns_names = {"a.example"}, .serial = 5});
+  const std::string chain_ = Write("chain.pem", pair_.certificate);
+  const std::string key_ = Write("key.pem", pair_.key);
+};
+
+TEST_F(CertificateCommandTest, AppliesAPair) {
+  const std::string ocsp = Write("ocsp.der", api::MakeTestOcsp(5, api::TestOcspStatus::kGood));
+  EXPECT_EQ(Do(absl::StrCat("certificate site --chain ", chain_, " --key ", key_, " --ocsp ", ocsp,
+                            " -m renewed")),
+            0)
+      << err_;
+  ASSERT_EQ(config_.applied.upserts_size(), 1);
+  const v1::Resource& sent = config_.applied.upserts(0);
+  EXPECT_EQ(sent.name(), "site");
+  EXPECT_EQ(sent.description(), "of the shop");
+  EXPECT_EQ(sent.certificate().chain(), pair_.certificate);
+  EXPECT_EQ(sent.certificate().private_key(), pair_.key);
+  EXPECT_FALSE(sent.certificate().ocsp_response().empty());
+  EXPECT_EQ(config_.applied.message(), "renewed");
+  EXPECT_EQ(Do(absl::StrCat("certificate new --chain ", chain_, " --key ", key_)), 0) << err_;
+  EXPECT_EQ(config_.applied.upserts(0).description(), "");
+  EXPECT_EQ(Do(absl::StrCat("certificate new --ca ", chain_)), 0) << err_;
+  EXPECT_EQ(config_.applied.upserts(0).ca_bundle().certificates(), pair_.certificate);
+}
+
+TEST_F(CertificateCommandTest, SendsNothingThatIsWrong) {
+  const std::string other = Write("other.pem", api::MakeTestCertificate({}).key);
+  const struct {
+    std::string arguments;
+    int code;
+    const char* message;
+  } cases[] = {
+      {absl::StrCat("--chain ", chain_, " --key ", other), 1, "is not the key of the first"},
+      {absl::StrCat("--chain ", chain_), 2, "either --chain and --key, or --ca"},
+      {absl::StrCat("--chain ", chain_, " --key ", key_, " --ca ", chain_), 2, "or --ca alone"},
+      {absl::StrCat("--chain ", chain_, " --key ", key_, ".missing"), 2, "cannot be read"},
+      {absl::StrCat("--ca ", key_), 1, "make a new key"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(Do("certificate site " + c.arguments), c.code) << c.arguments;
+    EXPECT_THAT(err_, HasSubstr(c.message)) << c.arguments;
+    EXPECT_EQ(err_.find("BEGIN PRIVATE KEY-----\n"), std::string::npos);
+    EXPECT_EQ(config_.applied.upserts_size(), 0);
+  }
+}
+
+TEST_F(CertificateCommandTest, PrintsWhatApplyAndValidateTake) {
+  EXPECT_EQ(Do(absl::StrCat("certificate site --print --chain ", chain_, " --key ", key_)), 0);
+  const std::string yaml = out_;
+  EXPECT_THAT(yaml, HasSubstr("  private_key: |\n    -----BEGIN PRIVATE KEY-----\n"));
+  EXPECT_EQ(Do("validate -f -", yaml), 0) << err_;
+  EXPECT_EQ(Do("apply -f -", yaml), 0) << err_;
+  EXPECT_EQ(config_.applied.upserts(0).certificate().private_key(), pair_.key);
+  // A dry run shows what would change, and no key.
+  EXPECT_EQ(Do("diff -f -", yaml), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("(redacted)"));
+  EXPECT_EQ(out_.find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(CertificateCommandTest, WarnsOfWhatHasExpired) {
+  const api::TestPair old = api::MakeTestCertificate({.not_before = 0, .not_after = 999'999});
+  const std::string arguments =
+      absl::StrCat("certificate site --print --chain ", Write("old.pem", old.certificate),
+                   " --key ", Write("old.key", old.key));
+  EXPECT_EQ(Do(arguments), 0) << err_;
+  EXPECT_THAT(err_, HasSubstr("warning: Certificate/site spec.chain: \"CN=test\": has expired, on "
+                              "1970-01-12 13:46:39 UTC"));
+  EXPECT_EQ(Do("validate -f -", out_), 0);
+  EXPECT_THAT(err_, HasSubstr("warning: Certificate/site spec.chain"));
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 
 namespace portico::ctl {
 
-int RunValidate(const Arguments& arguments, Console& console) {
+int RunValidate(const Arguments& arguments, absl::Time now, Console& console) {
   int code = kExitOk;
   std::optional<LoadedResources> loaded = LoadFiles(arguments, console, code);
   if (!loaded) return code;
@@ -24,6 +24,9 @@ int RunValidate(const Arguments& arguments, Console& console) {
   }
   const std::vector<v1::Violation> violations = api::Validate(set);
   const OutputFormat format = FormatOf(arguments);
+  for (const auto& [key, stored] : set) {
+    PrintWarnings(api::WarningsAbout(stored->resource, now), console);
+  }
   if (format != OutputFormat::kTable || !violations.empty()) {
     PrintViolations(violations, loaded->locations, format, console);
   }

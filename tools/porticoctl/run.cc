@@ -18,6 +18,8 @@ int RunOnline(const Arguments& arguments, Console& console) {
       return RunDelete(arguments, *control_plane, console);
     case Verb::kRollback:
       return RunRollback(arguments, *control_plane, console);
+    case Verb::kCertificate:
+      return RunCertificate(arguments, *control_plane, console);
     case Verb::kDiff:
       return RunDiff(arguments, *control_plane, console);
     case Verb::kGet:
@@ -49,13 +51,16 @@ int Run(std::vector<std::string> arguments, const Environment& environment, absl
   const Arguments& known = std::get<Arguments>(parsed);
   switch (known.verb) {
     case Verb::kValidate:
-      return RunValidate(known, console);
+      return RunValidate(known, now, console);
     case Verb::kHashKey:
       return RunHashKey(known, console);
     case Verb::kToken:
       return RunToken(known, now, console);
     case Verb::kCompletion:
       return RunCompletion(known, console);
+    case Verb::kCertificate:
+      if (known.certificate.print) return PrintCertificate(known, now, console);
+      return RunOnline(known, console);
     default:
       return RunOnline(known, console);
   }
