@@ -40,6 +40,27 @@ TEST(CacheFile, ContentIsNotReadableAndNeverTwiceTheSame) {
   EXPECT_NE(first, Encoded(set));
 }
 
+TEST(CacheFile, KeysAreNotReadableAndComeBack) {
+  v1::Resource certificate;
+  certificate.set_name("site");
+  certificate.mutable_certificate()->set_chain("a chain");
+  certificate.mutable_certificate()->set_private_key("a private key of a certificate");
+  v1::Resource tickets;
+  tickets.set_name("default");
+  tickets.mutable_session_ticket_keys()->add_keys()->set_secret("the secret of session tickets..");
+  api::ResourceSet set;
+  for (const v1::Resource& resource : {certificate, tickets})
+    set[api::KeyOf(resource)] = api::MakeStored(resource);
+  const std::string bytes = Encoded(set);
+  for (const char* secret : {"private key", "session tickets", "a chain", "site", "default"})
+    EXPECT_EQ(bytes.find(secret), std::string::npos) << secret;
+  const auto cached = DecodeCache(bytes, "node", Key(1));
+  ASSERT_TRUE(cached.ok()) << cached.status();
+  EXPECT_EQ(cached->resources.at({"Certificate", "site"})->resource.certificate().private_key(),
+            certificate.certificate().private_key());
+  EXPECT_EQ(api::ChecksumOf(cached->resources), api::ChecksumOf(set));
+}
+
 TEST(CacheFile, EveryFlippedBitIsNoticed) {
   const std::string good = Encoded(TestSet({{"a", "1"}, {"b", "2"}}));
   for (size_t i = 0; i < good.size(); ++i) {
