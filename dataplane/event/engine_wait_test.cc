@@ -17,7 +17,7 @@ namespace portico::event {
 namespace {
 
 // What the io_uring engine waits at least, for which Linux 6.12 is needed.
-constexpr int64_t kGatherNanos = 40'000;
+constexpr int64_t kGatherNanos = 50'000;
 
 bool CanGather() {
   utsname about;

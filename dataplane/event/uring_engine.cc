@@ -26,7 +26,7 @@ constexpr int kDeliveriesPerPoll = 512;
 // down, and fall asleep themselves. So there must be more than one completion a turn on
 // average, and the sockets must have rested for many times as many completions before bytes
 // came for them, as those of many independent clients do.
-constexpr unsigned kGatherMicros = 40;
+constexpr unsigned kGatherMicros = 50;
 constexpr unsigned kGatherCount = 16;
 constexpr int64_t kLeastNanosToGather = 2 * int64_t{kGatherMicros} * 1000;
 constexpr double kLeastBatchToGather = 1.2;
