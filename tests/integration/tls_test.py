@@ -165,7 +165,7 @@ class TlsTest(unittest.TestCase):
                 self.assertEqual(connection.selected_alpn_protocol(), chosen)
         with self.assertRaises(ssl.SSLError) as refused:
             self.connect("www.example.com", alpn=["spdy/1"])
-        self.assertIn("NO_APPLICATION_PROTOCOL", str(refused.exception))
+        self.assertIn("no application protocol", str(refused.exception).lower().replace("_", " "))
 
     def test_client_certificates(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
@@ -198,12 +198,16 @@ class TlsTest(unittest.TestCase):
     def test_resumption_on_another_proxy(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = self.context(version=version)
-            with self.connect("www.example.com", 0, context=context) as connection:
-                self.assertEqual(self.ask(connection)[0], 200)
-                session = connection.session
-            with self.connect("www.example.com", 1, session, context) as connection:
-                self.assertEqual(self.ask(connection)[0], 200)
-                self.assertTrue(connection.session_reused, version)
+
+            def resumed():
+                with self.connect("www.example.com", 0, context=context) as connection:
+                    self.assertEqual(self.ask(connection)[0], 200)
+                    session = connection.session
+                with self.connect("www.example.com", 1, session, context) as connection:
+                    self.assertEqual(self.ask(connection)[0], 200)
+                    return connection.session_reused and session
+            # The control plane makes the keys when it knows of the listener, in a revision of its own.
+            session = support.wait_until(resumed, f"a session being resumed with {version}")
             # Not for a name that asks for a certificate.
             with self.assertRaises((ssl.SSLError, OSError, http.client.HTTPException)):
                 with self.connect("admin.example.com", 1, session, context) as connection:
