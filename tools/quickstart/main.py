@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from changes import Changes  # noqa: E402
 from configure import apply_example  # noqa: E402
 from processes import QuickstartError  # noqa: E402
+from secure import Secure  # noqa: E402
 from stack import PROXIES, Stack  # noqa: E402
 from tour import Requests, Tour  # noqa: E402
 
@@ -43,7 +44,7 @@ def start(stack):
 
 def take_tour(stack):
     tour = Tour(stack)
-    requests, changes = Requests(tour), Changes(tour)
+    requests, changes, secure = Requests(tour), Changes(tour), Secure(tour)
     tour.run([
         ("a request with a token", requests.with_token),
         ("a forged identity header", requests.forged),
@@ -56,6 +57,8 @@ def take_tour(stack):
         ("a new route while a load runs", changes.new_route_under_load),
         ("a broken push", changes.broken_push),
         ("the control plane is killed", changes.control_plane_killed),
+        ("HTTPS and HTTP/2", secure.https),
+        ("a certificate is replaced", secure.replace_certificate),
         ("Prometheus", requests.prometheus),
     ])
     return tour

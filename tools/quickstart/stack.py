@@ -105,6 +105,11 @@ class Stack:
         for name in PROXIES:
             self._ports[f"{name}.http"] = self.processes[name].address("listener.http")
 
+    def learn_https(self):
+        """The proxies' ports of the listener `https`, once it is live."""
+        for name in PROXIES:
+            self._ports[f"{name}.https"] = self.processes[name].address("listener.https")
+
     def start_balancer(self):
         # HAProxy takes over a socket that is already bound, so that the port is free for sure.
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -176,6 +181,14 @@ class Stack:
     def proxy_http(self, name):
         return self._ports[f"{name}.http"]
 
+    def proxy_https(self, name):
+        return self._ports[f"{name}.https"]
+
+    @staticmethod
+    def require_file(path, output):
+        if not os.path.exists(path):
+            raise QuickstartError(f"{path} was not made: {output}")
+
     @property
     def control_grpc(self):
         return self._ports["control.grpc"]
@@ -186,6 +199,8 @@ class Stack:
         for number, name in enumerate(PROXIES, start=1):
             values[f"PROXY_HTTP_{number}"] = self.proxy_http(name)
             values[f"PROXY_ADMIN_{number}"] = self.admin(name)
+            if f"{name}.https" in self._ports:
+                values[f"PROXY_HTTPS_{number}"] = self.proxy_https(name)
         values.update(CONTROL_GRPC=self.control_grpc, CONTROL_METRICS=self._ports["control.metrics"],
                       PROMETHEUS=self.prometheus, TOKEN=self.token, API_KEY=self.api_key,
                       PORTICO_SERVER=self.control_grpc, PORTICO_INSECURE="1",
