@@ -58,6 +58,10 @@ TEST(CheckOptions, SaysWhatIsMissing) {
       {"operators", [](Options& o) { o.operators = {"ada"}; }, "--operators needs certificates"},
       {"revisions", [](Options& o) { o.keep_revisions = 0; }, "--keep-revisions"},
       {"proxies", [](Options& o) { o.max_proxies = 0; }, "--max-proxies"},
+      {"rotation too often", [](Options& o) { o.ticket_key_rotation = absl::Seconds(59); },
+       "--ticket-key-rotation must be 0 or from 1m to 168h"},
+      {"rotation too seldom", [](Options& o) { o.ticket_key_rotation = absl::Hours(169); },
+       "--ticket-key-rotation"},
       {"file",
        [](Options& o) {
          o.insecure = false;
