@@ -126,7 +126,7 @@ event::Task<void> H2ServerConnection::Read() {
 void H2ServerConnection::Feed(const base::Buffer& bytes) {
   feeding_ = &bytes;
   const std::string_view text = bytes.view();
-  if (CountFrames(text)) {
+  if (LookAtFrames(text)) {
     in_session_ = true;
     const ssize_t taken = nghttp2_session_mem_recv(
         session_, reinterpret_cast<const uint8_t*>(text.data()), text.size());
@@ -143,13 +143,38 @@ void H2ServerConnection::Feed(const base::Buffer& bytes) {
   Pump();
 }
 
-bool H2ServerConnection::CountFrames(std::string_view bytes) {
-  return frames_.Walk(bytes, [this](const http::H2FrameHead& head) {
+bool H2ServerConnection::LookAtFrames(std::string_view bytes) {
+  const uint32_t newest = newest_stream_;
+  return frames_.Walk(bytes, [this, newest](const http::H2FrameHead& head) {
+    if (http::BreaksFraming(head)) {
+      Violation("h2_protocol_error", NGHTTP2_PROTOCOL_ERROR);
+      return false;
+    }
+    if (head.type == NGHTTP2_HEADERS || head.type == NGHTTP2_DATA) return JudgeClosed(head, newest);
     const auto kind = http::FloodKindOf(head);
     if (!kind.has_value() || guard_.Take(*kind, context_.loop.now())) return true;
     Violation(http::H2FloodGuard::Reason(*kind), NGHTTP2_ENHANCE_YOUR_CALM);
     return false;
   });
+}
+
+bool H2ServerConnection::JudgeClosed(const http::H2FrameHead& head, uint32_t newest) {
+  const bool headers = head.type == NGHTTP2_HEADERS;
+  if (headers) newest_stream_ = std::max(newest_stream_, head.stream);
+  const auto id = static_cast<int32_t>(head.stream);
+  // Behind the last GOAWAY streams are ignored, and so is what follows on them.
+  const bool known = closing_ == Closing::kLast || head.stream > newest || head.stream % 2 == 0 ||
+                     nghttp2_session_find_stream(session_, id) != nullptr;
+  if (!known && !closed_streams_.reset(head.stream)) {
+    const bool closed = !headers || closed_streams_.ended(head.stream);
+    Violation(closed ? "h2_stream_closed" : "h2_protocol_error",
+              closed ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR);
+    return false;
+  }
+  const auto kind = http::FloodKindOf(head);
+  if (!kind.has_value() || guard_.Take(*kind, context_.loop.now())) return true;
+  Violation(http::H2FloodGuard::Reason(*kind), NGHTTP2_ENHANCE_YOUR_CALM);
+  return false;
 }
 
 void H2ServerConnection::BeginExchanges() {

@@ -368,6 +368,51 @@ TEST_F(H2ConnectionTest, HalfClosedClientGetsItsAnswer) {
   (void)id;
 }
 
+TEST_F(H2ConnectionTest, FramesOfStreamsThatAreNoMore) {
+  struct Case {
+    std::string frames;
+    uint32_t code;
+  };
+  const std::string data = H2Frame(0, 1, 1, "x"), request = H2Frame(1, 5, 1, H2GetBlock());
+  const Case cases[] = {
+      {data, NGHTTP2_STREAM_CLOSED},
+      {request, NGHTTP2_STREAM_CLOSED},
+      // Skipped, so closed without ever having been open.
+      {H2Frame(1, 5, 9, H2GetBlock()) + "|" + H2Frame(1, 5, 7, H2GetBlock()),
+       NGHTTP2_PROTOCOL_ERROR},
+      {H2Frame(2, 0, 0, BigEndian32(0) + "x"), NGHTTP2_PROTOCOL_ERROR},
+      {H2Frame(2, 0, 3, BigEndian32(3) + "x"), NGHTTP2_PROTOCOL_ERROR},
+      {H2Frame(8, 0, 1, BigEndian32(0)), NGHTTP2_PROTOCOL_ERROR},
+  };
+  for (const Case& c : cases) {
+    Connect();
+    Turn();
+    client_->SendRaw(request);
+    ASSERT_TRUE(Until([&] { return client_->frames[0] == 1; }));
+    Turn();
+    const size_t split = c.frames.find('|');
+    client_->SendRaw(c.frames.substr(0, split));
+    Turn();
+    if (split != std::string::npos) client_->SendRaw(c.frames.substr(split + 1));
+    ASSERT_TRUE(Ended());
+    ASSERT_EQ(client_->goaways.size(), 1u);
+    EXPECT_EQ(client_->goaways[0].code, c.code);
+    client_->Close();
+    ASSERT_TRUE(Until([&] { return connection_ == nullptr; }));
+  }
+}
+
+TEST_F(H2ConnectionTest, ClientsMaySendUntilTheyKnowOfTheReset) {
+  Connect();
+  Turn();
+  client_->SendRaw(H2Frame(1, 4, 1, H2GetBlock()));  // Answered before its end.
+  ASSERT_TRUE(Until([&] { return client_->frames[3] == 1; }));
+  client_->SendRaw(H2Frame(0, 0, 1, "x") + H2Frame(1, 5, 1, std::string("\0\1a\1b", 5)) +
+                   H2Frame(1, 5, 3, H2GetBlock()));
+  ASSERT_TRUE(Until([&] { return client_->frames[0] == 2; }));
+  EXPECT_TRUE(client_->goaways.empty());
+}
+
 TEST_F(H2ConnectionTest, ForceCloseEndsAtOnce) {
   Connect();
   client_->Request(H2Get("/wait"));

@@ -249,6 +249,9 @@ int H2SessionEvents::OnData(nghttp2_session* session, uint8_t, int32_t id, const
 int H2SessionEvents::OnStreamClose(nghttp2_session* session, int32_t id, uint32_t, void* user) {
   H2ServerConnection& connection = ConnectionOf(user);
   H2ServerStream* const stream = StreamOf(session, id);
+  if (!connection.closed_streams_.reset(static_cast<uint32_t>(id))) {
+    connection.closed_streams_.WasEnded(static_cast<uint32_t>(id));
+  }
   if (stream == nullptr) return 0;
   if (connection.block_stream_ == stream) connection.block_stream_ = nullptr;
   stream->closed_ = true;
@@ -263,6 +266,9 @@ int H2SessionEvents::OnStreamClose(nghttp2_session* session, int32_t id, uint32_
 int H2SessionEvents::OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
   H2ServerConnection& connection = ConnectionOf(user);
   if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    // Those that were refused were more than there may be.
+    connection.closed_streams_.WasReset(static_cast<uint32_t>(frame->hd.stream_id),
+                                        4 * size_t{connection.context_.options.http2_max_streams});
     const std::string_view reason = H2ErrorReason(frame->rst_stream.error_code);
     if (reason.empty()) return 0;
     const H2ServerStream* const stream = StreamOf(session, frame->hd.stream_id);

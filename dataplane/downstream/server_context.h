@@ -32,9 +32,9 @@ class ArenaPool {
   }
 
  private:
-  // A megabyte: more exchanges than that at one time take the others from the heap, and
+  // Two megabytes: more exchanges than that at one time take the others from the heap, and
   // a peak of many does not stay in the memory.
-  static constexpr size_t kMaxFree = 256;
+  static constexpr size_t kMaxFree = 512;
   std::vector<std::unique_ptr<base::Arena>> free_;
 };
 

@@ -20,7 +20,39 @@ enum Type : uint8_t {
 constexpr uint8_t kEndStream = 1;
 constexpr uint8_t kEndHeaders = 4;
 
+uint32_t Number(const uint8_t* bytes, size_t size) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < size; ++i) value = value << 8 | bytes[i];
+  return value;
+}
+
+constexpr uint32_t kWithoutFirstBit = 0x7FFFFFFF;
+
 }  // namespace
+
+bool BreaksFraming(const H2FrameHead& head) {
+  if (head.type == kPriority)
+    return head.stream == 0 || (head.length == 5 && head.value == head.stream);
+  return head.type == kWindowUpdate && head.length == 4 && head.value == 0;
+}
+
+size_t H2FrameWalker::Wanted() const {
+  if (have_ < kHeadBytes) return kHeadBytes;
+  const uint8_t type = head_[3];
+  const uint32_t length = Number(head_, 3);
+  const bool has_value =
+      (type == kPriority && length == 5) || (type == kWindowUpdate && length == kValueBytes);
+  return has_value ? kHeadBytes + kValueBytes : kHeadBytes;
+}
+
+H2FrameHead H2FrameWalker::Complete() {
+  H2FrameHead head{Number(head_, 3), head_[3], head_[4], Number(head_ + 5, 4) & kWithoutFirstBit,
+                   0};
+  if (have_ > kHeadBytes) head.value = Number(head_ + kHeadBytes, kValueBytes) & kWithoutFirstBit;
+  skip_ = head.length - static_cast<uint32_t>(have_ - kHeadBytes);
+  have_ = 0;
+  return head;
+}
 
 std::optional<H2FloodGuard::Kind> FloodKindOf(const H2FrameHead& head) {
   using Kind = H2FloodGuard::Kind;

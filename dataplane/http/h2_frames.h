@@ -17,7 +17,14 @@ struct H2FrameHead {
   uint32_t length = 0;
   uint8_t type = 0;
   uint8_t flags = 0;
+  uint32_t stream = 0;
+  // Of PRIORITY the stream that it depends on, of WINDOW_UPDATE the increment.
+  uint32_t value = 0;
 };
+
+// What is wrong with a frame on its own that nghttp2 lets pass: PRIORITY on no stream (RFC 9113
+// section 6.3) or on itself (RFC 7540 section 5.3.1), an increment of 0 (section 6.9).
+bool BreaksFraming(const H2FrameHead& head);
 
 // What kind of cost a frame is; nothing for HEADERS, GOAWAY, and DATA with content.
 std::optional<H2FloodGuard::Kind> FloodKindOf(const H2FrameHead& head);
@@ -38,15 +45,15 @@ class H2FrameWalker {
       bytes.remove_prefix(skipped);
       skip_ -= static_cast<uint32_t>(skipped);
       if (bytes.empty()) return true;
-      const size_t taken = std::min(kHeadBytes - have_, bytes.size());
+      const size_t taken = std::min(Wanted() - have_, bytes.size());
       std::memcpy(head_ + have_, bytes.data(), taken);
       bytes.remove_prefix(taken);
       have_ += taken;
-      if (have_ < kHeadBytes) return true;
-      have_ = 0;
-      const H2FrameHead head{static_cast<uint32_t>(head_[0] << 16 | head_[1] << 8 | head_[2]),
-                             head_[3], head_[4]};
-      skip_ = head.length;
+      if (have_ < Wanted()) {
+        if (bytes.empty()) return true;
+        continue;
+      }
+      const H2FrameHead head = Complete();
       NoteBlock(head);
       if (!see(head)) return false;
     }
@@ -61,11 +68,16 @@ class H2FrameWalker {
 
  private:
   static constexpr size_t kHeadBytes = 9;
+  static constexpr size_t kValueBytes = 4;
+  // How many bytes of the frame are looked at; known once its head is there.
+  size_t Wanted() const;
+  // The frame in head_, of which the rest passes unseen.
+  H2FrameHead Complete();
   void NoteBlock(const H2FrameHead& head);
 
   uint32_t skip_;
   size_t have_ = 0;
-  uint8_t head_[kHeadBytes];
+  uint8_t head_[kHeadBytes + kValueBytes];
   uint32_t blocks_ = 0;
   bool in_block_ = false;         // END_HEADERS is to come.
   bool last_ends_block_ = false;  // The frame now passing has it.
