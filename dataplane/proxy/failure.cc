@@ -28,6 +28,9 @@ LocalReply ReplyForAcquire(const upstream::Acquired& acquired, const absl::Statu
       return {503, "upstream_connect_failed", Text("no connection to the upstream: ", acquired.detail, arena)};
     case upstream::AcquireError::kConnectTimeout:
       return {503, "upstream_connect_timeout", "the upstream did not accept a connection in time"};
+    case upstream::AcquireError::kTlsFailed:
+      return {503, "upstream_tls_failed",
+              Text("no TLS with the upstream: ", acquired.detail, arena)};
     case upstream::AcquireError::kCancelled:
       return ReplyForScope(scope_reason, arena);
   }
@@ -42,6 +45,8 @@ LocalReply ReplyForUpstream(const absl::Status& status, base::Arena& arena) {
       return {502, "upstream_headers_too_large", Text("the upstream's response head is too large: ", status, arena)};
     case absl::StatusCode::kDeadlineExceeded:
       return {504, "upstream_timeout", "the upstream did not answer in time"};
+    case absl::StatusCode::kFailedPrecondition:
+      return {502, "upstream_takes_no_tunnels", Text("", status, arena)};
     default:
       return {502, "upstream_reset", Text("the upstream closed the connection before it answered: ", status, arena)};
   }

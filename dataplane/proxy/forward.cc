@@ -283,7 +283,8 @@ bool EndAcquire(Attempt& attempt) {
   if (acquired.error == AcquireError::kNone) return true;
   attempt.reply = ReplyForAcquire(acquired, x.stream.scope().reason(), x.arena());
   attempt.may_retry = acquired.error == AcquireError::kConnectFailed ||
-                      acquired.error == AcquireError::kConnectTimeout;
+                      acquired.error == AcquireError::kConnectTimeout ||
+                      acquired.error == AcquireError::kTlsFailed;
   return false;
 }
 

@@ -5,8 +5,6 @@
 #include <unordered_map>
 
 #include "dataplane/base/check.h"
-#include "dataplane/net/await.h"
-#include "dataplane/upstream/h1_client_connection.h"
 #include "dataplane/upstream/outlier.h"
 
 namespace portico::upstream {
@@ -58,7 +56,14 @@ void Cluster::Update(std::shared_ptr<const snapshot::UpstreamEntry> entry) {
   }
   for (auto& host : unlisted) hosts_.push_back(std::move(host));
   const uint32_t max_before = entry_ == nullptr ? 0 : entry_->max_connections;
+  const bool same_transport =
+      entry_ == nullptr || (entry_->protocol == entry->protocol && entry_->tls == entry->tls);
   entry_ = std::move(entry);
+  multiplexes_ = entry_->protocol != v1::UPSTREAM_PROTOCOL_HTTP1;
+  if (!same_transport) {
+    for (auto& host : hosts_) host->speaks_http1 = false;
+    for (auto& connection : connections_) CloseResting(*connection);
+  }
   SetSubset();
   MakeBalancer();
   // Who waits looks again.
@@ -109,8 +114,16 @@ bool Cluster::TryAcquire(event::CancelScope& scope, base::Arena& arena, const Ho
   }
   out.host = host;
   ++host->active_requests;
-  while (!host->available.empty()) {
-    PooledConnection& connection = *host->available.back();
+  // Who waits already is first.
+  if (multiplexes_ && first_waiter_ != nullptr) [[unlikely]]
+    return false;
+  return OpenAvailable(*host, scope, arena, out);
+}
+
+bool Cluster::OpenAvailable(Host& host, event::CancelScope& scope, base::Arena& arena,
+                            Acquired& out) {
+  while (!host.available.empty()) {
+    PooledConnection& connection = *host.available.back();
     if (OpenOn(connection, scope, arena, out)) return true;
     // It ended in the same turn of the loop; the pool is told a moment later.
     connection.OnConnectionUnusable(*connection.connection);
@@ -135,11 +148,18 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
                                            Host* host) {
   Acquired out;
   out.host = host;
+  if (multiplexes_) {
+    const bool shared = co_await ShareOpening(scope, arena, *host, out);
+    if (shared) co_return out;
+  }
   bool again = false;
   bool place = TakePlace();
   while (!place) {
-    if (OpenResting(scope, arena, out)) {
+    const bool others_first = multiplexes_ && !again && first_waiter_ != nullptr;
+    if (!others_first && OpenResting(scope, arena, out)) {
       MoveRequest(*host, out.lease.host());
+      // There may be room for more.
+      if (multiplexes_) WakeForRoom();
       co_return out;
     }
     if (!TryTake(limits_->pending, entry_->max_pending_requests)) {
@@ -165,7 +185,8 @@ event::Task<Acquired> Cluster::AcquireSlow(event::CancelScope& scope, base::Aren
       out.error = AcquireError::kCancelled;
       break;
     }
-    if (!place) place = TakePlace();
+    // Where there is room on a connection, no other one is opened.
+    if (!place && !(multiplexes_ && !host->available.empty())) place = TakePlace();
   }
   if (out.error == AcquireError::kNone) co_return co_await Connect(scope, arena, host);
   ReturnRequest(*host);
@@ -193,48 +214,6 @@ bool Cluster::OpenResting(event::CancelScope& scope, base::Arena& arena, Acquire
   // An ejected endpoint must not hold the room that the others need.
   if (useless != nullptr) CloseResting(*useless);
   return false;
-}
-
-event::Task<Acquired> Cluster::Connect(event::CancelScope& scope, base::Arena& arena, Host* host) {
-  event::Loop& loop = context_.loop;
-  Acquired out;
-  out.host = host;
-  absl::StatusOr<std::unique_ptr<net::ByteStream>> stream;
-  bool timed_out = false;
-  {
-    event::ChildScope connecting(scope);
-    event::Deadline deadline(loop, connecting, loop.now() + entry_->connect_timeout_nanos,
-                             "connect timeout");
-    net::Connect connect(loop, connecting, host->address);
-    ++opening_;
-    stream = co_await connect;
-    --opening_;
-    timed_out = !stream.ok() && connecting.requested() && !scope.requested();
-  }
-  if (stream.ok()) {
-    auto pooled = std::make_unique<PooledConnection>(*this, *host);
-    PooledConnection& connection = *pooled;
-    connection.connection =
-        MakeH1ClientConnection(loop, *std::move(stream), H1ClientOptions{}, connection);
-    connection.index = connections_.size();
-    connections_.push_back(std::move(pooled));
-    context_.metrics.upstream_connections_total.Add();
-    if (OpenOn(connection, scope, arena, out)) co_return out;
-    connection.connection->Close();
-    out.detail = absl::UnavailableError("closed by the upstream at once");
-  } else {
-    ReturnPlace(/*claimed=*/false);
-    out.detail = stream.status();
-  }
-  ReturnRequest(*host);
-  if (scope.requested()) {
-    out.error = AcquireError::kCancelled;
-    co_return out;
-  }
-  out.error = timed_out ? AcquireError::kConnectTimeout : AcquireError::kConnectFailed;
-  context_.metrics.upstream_connect_failures_total.Add();
-  Report(*host, false);
-  co_return out;
 }
 
 event::Task<absl::Status> Cluster::WaitForConnection(event::CancelScope& scope, bool in_front,
@@ -287,6 +266,8 @@ void Cluster::WakeForRoom() {
 }
 
 void Cluster::Offer(PooledConnection& connection) {
+  if (connection.multiplexed) [[unlikely]]
+    return OfferShared(connection);
   ClientConnection& client = *connection.connection;
   if (!client.reusable() || !connection.host.listed || closing_) {
     client.Close();
@@ -301,6 +282,10 @@ void Cluster::Offer(PooledConnection& connection) {
     waiter->ready.Set();
     return;
   }
+  MakeAvailable(connection);
+}
+
+void Cluster::MakeAvailable(PooledConnection& connection) {
   connection.idle_since = context_.loop.now();
   if (connection.available) return;
   connection.available = true;
@@ -341,9 +326,8 @@ void Cluster::DropUnlistedHosts() {
            std::any_of(connections_.begin(), connections_.end(),
                        [&](const auto& connection) { return &connection->host == &host; });
   };
-  std::erase_if(hosts_, [&](const std::unique_ptr<Host>& host) {
-    return !host->listed && !in_use(*host);
-  });
+  std::erase_if(hosts_,
+                [&](const std::unique_ptr<Host>& host) { return !host->listed && !in_use(*host); });
 }
 
 void Cluster::CloseIdle(base::MonotonicNanos now) {
@@ -352,6 +336,17 @@ void Cluster::CloseIdle(base::MonotonicNanos now) {
   for (auto& host : hosts_) {
     // The longest at rest are in front.
     auto& list = host->available;
+    if (multiplexes_) {
+      // But those that are in use are among them. A copy: closing takes them off the list.
+      const std::vector<PooledConnection*> all = list;
+      for (PooledConnection* connection : all) {
+        if (connection->connection->open_streams() == 0 &&
+            now - connection->idle_since >= entry_->idle_timeout_nanos) {
+          CloseResting(*connection);
+        }
+      }
+      continue;
+    }
     while (!list.empty() && list.front()->connection->open_streams() == 0 &&
            now - list.front()->idle_since >= entry_->idle_timeout_nanos) {
       CloseResting(*list.front());

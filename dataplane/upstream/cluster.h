@@ -15,6 +15,7 @@
 #include "dataplane/event/loop.h"
 #include "dataplane/event/task.h"
 #include "dataplane/http/stream.h"
+#include "dataplane/net/byte_stream.h"
 #include "dataplane/observe/worker_metrics.h"
 #include "dataplane/snapshot/snapshot.h"
 #include "dataplane/upstream/balancer.h"
@@ -47,6 +48,7 @@ enum class AcquireError : uint8_t {
   kOverloaded,      // A circuit breaker is open.
   kConnectFailed,   // Refused, unreachable, reset while connecting.
   kConnectTimeout,  // The upstream's connect_timeout passed.
+  kTlsFailed,       // The handshake failed, or its outcome is not what the upstream is to speak.
   kCancelled,       // The exchange's scope was requested; its reason says why.
 };
 
@@ -54,10 +56,22 @@ enum class AcquireError : uint8_t {
 struct Acquired {
   Lease lease;  // Valid if error is kNone.
   AcquireError error = AcquireError::kNone;
-  // With kConnectFailed, for people: the errno.
+  // With kConnectFailed and kTlsFailed, for people: the errno, or what is wrong with whose
+  // certificate.
   absl::Status detail;
   // The endpoint that was tried; nullptr if none was.
   Host* host = nullptr;
+};
+
+// A connection on its way that will take several requests.
+struct Opening {
+  explicit Opening(event::Loop& loop) : ended(loop) {}
+  event::Event ended;
+  // How many more may wait for it.
+  uint32_t room = 0;
+  // Once it has ended: why there is none; kNone: there is, or who waits looks again.
+  AcquireError error = AcquireError::kNone;
+  absl::Status detail;
 };
 
 // Owned by a ClusterManager; its worker's thread only.
@@ -70,7 +84,8 @@ class Cluster final : private PlaceMember {
   Cluster& operator=(const Cluster&) = delete;
 
   // Takes another revision's content. Endpoints that stay keep their connections
-  // and their state; the connections of those that go end with their exchange.
+  // and their state; the connections of those that go end with their exchange, as do all
+  // where another protocol or other TLS is spoken from now on.
   void Update(std::shared_ptr<const snapshot::UpstreamEntry> entry);
   const std::shared_ptr<const snapshot::UpstreamEntry>& entry() const { return entry_; }
 
@@ -112,7 +127,24 @@ class Cluster final : private PlaceMember {
     Waiter* next = nullptr;
   };
 
+  // What a connection is made of: bytes, and what is spoken over them.
+  struct Transport {
+    std::unique_ptr<net::ByteStream> stream;  // nullptr: there is an error.
+    bool http2 = false;
+    AcquireError error = AcquireError::kNone;
+    absl::Status detail;
+  };
+  // TCP and TLS, within the connect timeout. Not the scope's fault: kConnectTimeout.
+  event::Task<Transport> OpenTransport(event::CancelScope& scope, const Host& host,
+                                       const snapshot::UpstreamEntry& entry);
   event::Task<Acquired> Connect(event::CancelScope& scope, base::Arena& arena, Host* host);
+  // The connection over `transport`, in the cluster's list.
+  PooledConnection& AddConnection(Host& host, Transport transport, bool secure);
+  // Waits for connections of `host` that others open. True: `out` is the answer.
+  event::Task<bool> ShareOpening(event::CancelScope& scope, base::Arena& arena, Host& host,
+                                 Acquired& out);
+  // Takes one that can take more of this endpoint.
+  bool OpenAvailable(Host& host, event::CancelScope& scope, base::Arena& arena, Acquired& out);
   // At the end of the line, or in front for one that was woken and found nothing.
   event::Task<absl::Status> WaitForConnection(event::CancelScope& scope, bool in_front,
                                               PooledConnection** promised, bool* place);
@@ -126,6 +158,9 @@ class Cluster final : private PlaceMember {
               Acquired& out);
   void ReturnRequest(Host& host);
   void Offer(PooledConnection& connection);
+  // For HTTP/2: there may be room for more requests.
+  void OfferShared(PooledConnection& connection);
+  void MakeAvailable(PooledConnection& connection);
   void RemoveWaiter(Waiter& waiter);
   Waiter* PopWaiter();
   void DropConnection(PooledConnection& connection);
@@ -168,6 +203,8 @@ class Cluster final : private PlaceMember {
   Waiter* first_waiter_ = nullptr;
   Waiter* last_waiter_ = nullptr;
   base::MonotonicNanos last_used_ = 0;
+  // Connections may take several requests at a time.
+  bool multiplexes_ = false;
   bool closing_ = false;
 };
 

@@ -45,9 +45,11 @@ void Cluster::OnPlaceSought() {
   if (!limits_->connections.sought() || !HasSurplus()) return;
   PooledConnection* oldest = nullptr;
   for (const auto& host : hosts_) {
-    if (host->available.empty()) continue;
-    PooledConnection* front = host->available.front();
-    if (oldest == nullptr || front->idle_since < oldest->idle_since) oldest = front;
+    for (PooledConnection* front : host->available) {
+      if (front->connection->open_streams() > 0) continue;  // HTTP/2.
+      if (oldest == nullptr || front->idle_since < oldest->idle_since) oldest = front;
+      break;
+    }
   }
   // Those that are in use are looked at when their exchange ends.
   if (oldest != nullptr) GiveUp(*oldest);

@@ -3,6 +3,7 @@
 #define DATAPLANE_UPSTREAM_HOST_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 namespace portico::upstream {
 
 class PooledConnection;
+struct Opening;
 
 // Owned by a Cluster; its worker's thread only. Survives revisions as long as the
 // upstream lists the address.
@@ -30,6 +32,11 @@ struct Host {
   // Open connections that can take one more exchange, the most recently used
   // last. Their cluster owns them.
   std::vector<PooledConnection*> available;
+  // A connection that is being opened and that others wait for, as it will take many
+  // requests; nullptr: none.
+  std::shared_ptr<Opening> opening;
+  // Where it was to choose, the endpoint chose HTTP/1.1 last time.
+  bool speaks_http1 = false;
 
   // Outlier detection.
   uint32_t consecutive_failures = 0;

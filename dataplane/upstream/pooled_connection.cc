@@ -17,6 +17,10 @@ void PooledConnection::OnConnectionUnusable(ClientConnection& /*connection*/) {
   }
 }
 
+void PooledConnection::OnConnectionRoom(ClientConnection& /*connection*/) {
+  cluster.OfferShared(*this);
+}
+
 void PooledConnection::OnConnectionEnded(ClientConnection& ended) {
   OnConnectionUnusable(ended);
   cluster.DropConnection(*this);

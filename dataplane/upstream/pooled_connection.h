@@ -20,13 +20,15 @@ class PooledConnection final : public ClientConnectionOwner {
  public:
   PooledConnection(Cluster& cluster, Host& host) : cluster(cluster), host(host) {}
   void OnConnectionUnusable(ClientConnection& connection) override;
+  void OnConnectionRoom(ClientConnection& connection) override;
   void OnConnectionEnded(ClientConnection& connection) override;
 
   Cluster& cluster;
   Host& host;
   std::unique_ptr<ClientConnection> connection;
-  size_t index = 0;  // In the cluster's list.
-  bool available = false;  // In the host's list.
+  size_t index = 0;          // In the cluster's list.
+  bool available = false;    // In the host's list.
+  bool multiplexed = false;  // HTTP/2. Constant once it is open.
   // Where an exchange that waits for it keeps its pointer, between being promised
   // to it and being taken; nulled if the connection ends first.
   PooledConnection** promised_to = nullptr;
