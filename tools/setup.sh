@@ -72,6 +72,7 @@ readonly TEST_PACKAGES=(
   nginx-light=1.22.
   libssl-dev=3.0.
   nghttp2-client=1.52.
+  nghttp2-server=1.52.
   prometheus=2.42.
   redis-server=5:7.0.
   strace=6.1

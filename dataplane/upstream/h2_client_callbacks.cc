@@ -5,8 +5,6 @@
 
 namespace portico::upstream {
 
-using Flood = http::H2FloodGuard::Kind;
-
 const char* H2ErrorName(uint32_t error_code) { return nghttp2_http2_strerror(error_code); }
 
 struct H2ClientCallbacks {
@@ -21,43 +19,6 @@ struct H2ClientCallbacks {
   static int Violation(H2ClientConnection& connection, std::string_view reason) {
     connection.violation_ = reason;
     return NGHTTP2_ERR_CALLBACK_FAILURE;
-  }
-
-  // The kind that a frame counts as, or kCount.
-  static Flood KindOf(const nghttp2_frame_hd& head) {
-    switch (head.type) {
-      case NGHTTP2_DATA:
-        return head.length == 0 && (head.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? Flood::kEmptyFrame
-                                                                               : Flood::kCount;
-      case NGHTTP2_CONTINUATION:
-        return head.length == 0 ? Flood::kEmptyFrame : Flood::kCount;
-      case NGHTTP2_PING:
-        return Flood::kPing;
-      case NGHTTP2_SETTINGS:
-      case NGHTTP2_GOAWAY:
-        return Flood::kSettings;
-      case NGHTTP2_PRIORITY:
-        return Flood::kPriority;
-      case NGHTTP2_WINDOW_UPDATE:
-        return Flood::kWindowUpdate;
-      case NGHTTP2_HEADERS:
-      case NGHTTP2_RST_STREAM:
-      case NGHTTP2_PUSH_PROMISE:
-        return Flood::kCount;
-      default:
-        return Flood::kUnknownFrame;
-    }
-  }
-
-  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
-    H2ClientConnection& connection = Connection(user);
-    const Flood kind = KindOf(*head);
-    if (kind == Flood::kCount) {
-      if (head->type == NGHTTP2_DATA) connection.flood_.DataMoved();
-      return 0;
-    }
-    if (connection.flood_.Take(kind, connection.loop_.now())) return 0;
-    return Violation(connection, http::H2FloodGuard::Reason(kind));
   }
 
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void*) {
@@ -161,9 +122,11 @@ struct H2ClientCallbacks {
     H2ClientConnection& connection = Connection(user);
     H2ClientStream* stream = Stream(session, frame->hd.stream_id);
     if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (connection.output_.full()) return NGHTTP2_ERR_WOULDBLOCK;
     const std::string_view head(reinterpret_cast<const char*>(frame_head), 9);
-    if (!connection.output_.AddData(head, stream->Unsent(size))) return NGHTTP2_ERR_WOULDBLOCK;
-    connection.output_.Keep(stream->TakeUnsent(size));
+    connection.output_.AppendData(head, stream->Unsent(size), stream->unsent_owner(),
+                                  connection.loop_.upstream_buffers());
+    stream->TakeUnsent(size);
     connection.flood_.DataMoved();
     return 0;
   }
@@ -171,7 +134,6 @@ struct H2ClientCallbacks {
 
 void SetH2ClientCallbacks(nghttp2_session_callbacks* callbacks) {
   using C = H2ClientCallbacks;
-  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, &C::OnBeginFrame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, &C::OnBeginHeaders);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, &C::OnHeader);
   nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, &C::OnInvalidHeader);

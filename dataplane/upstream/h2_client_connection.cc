@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,12 @@ constexpr int64_t kFarewellNanos = base::kNanosPerSecond;
 
 // Stream identifiers end at 2^31, odd ones are ours.
 constexpr uint64_t kMaxStreamsOfAConnection = uint64_t{1} << 29;
+
+// Resets that may come beyond one for each stream.
+constexpr uint64_t kMoreResets = 100;
+
+// For each stream: 16 informational responses, a final one, trailers.
+constexpr uint64_t kMaxHeaderBlocks = 18;
 
 // Of a head that listeners let in at most, and of what policies add.
 constexpr size_t kMaxSentHead = 2 << 20;
@@ -48,7 +55,6 @@ H2ClientConnection::H2ClientConnection(event::Loop& loop, std::unique_ptr<net::B
       owner_(owner),
       stream_(std::move(stream)),
       session_(NewSession(*this)),
-      output_(loop.upstream_buffers()),
       settings_changed_(loop),
       received_at_(loop.now()) {
   const nghttp2_settings_entry settings[] = {
@@ -64,8 +70,8 @@ H2ClientConnection::H2ClientConnection(event::Loop& loop, std::unique_ptr<net::B
   receive_.context = this;
   receive_.on_complete = &OnReceive;
   receive_.pool = &loop.upstream_buffers();
-  output_.operation().context = this;
-  output_.operation().on_complete = &OnSent;
+  send_.context = this;
+  send_.on_complete = &OnSent;
   flush_.context = this;
   flush_.on_complete = &OnFlush;
   end_timer_.context = this;
@@ -164,6 +170,10 @@ void H2ClientConnection::Feed(base::Buffer buffer) {
   } else if (buffer.size() < receive_size_ / 4) {
     receive_size_ = std::max(receive_size_ / 2, base::BufferPool::kSmall);
   }
+  if (!CountFrames(buffer.view())) {
+    const absl::string_view reason(violation_.data(), violation_.size());
+    return Fail(absl::InvalidArgumentError(reason), NGHTTP2_ENHANCE_YOUR_CALM);
+  }
   input_ = &buffer;
   const ssize_t read = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(buffer.data()), buffer.size());
@@ -179,6 +189,32 @@ void H2ClientConnection::Feed(base::Buffer buffer) {
     Fail(absl::InvalidArgumentError(nghttp2_strerror(static_cast<int>(read))),
          NGHTTP2_PROTOCOL_ERROR);
   }
+}
+
+bool H2ClientConnection::CountFrames(std::string_view bytes) {
+  using Kind = http::H2FloodGuard::Kind;
+  return frames_.Walk(bytes, [this](const http::H2FrameHead& head) {
+    if (head.type == NGHTTP2_RST_STREAM) {
+      // One for every stream is an overloaded peer's right.
+      if (++resets_received_ <= streams_opened_ + kMoreResets) return true;
+      violation_ = "reset_flood";
+      return false;
+    }
+    if (head.type == NGHTTP2_HEADERS &&
+        frames_.header_blocks() > kMaxHeaderBlocks * streams_opened_ + kMoreResets) {
+      violation_ = "headers_flood";
+      return false;
+    }
+    std::optional<Kind> kind = http::FloodKindOf(head);
+    if (head.type == NGHTTP2_GOAWAY) kind = Kind::kSettings;
+    if (!kind.has_value()) {
+      if (head.type == NGHTTP2_DATA) flood_.DataMoved();
+      return true;
+    }
+    if (flood_.Take(*kind, loop_.now())) return true;
+    violation_ = http::H2FloodGuard::Reason(*kind);
+    return false;
+  });
 }
 
 void H2ClientConnection::Fail(absl::Status status, uint32_t error_code, bool lost) {
@@ -207,7 +243,7 @@ void H2ClientConnection::Settle() {
   } else if (std::exchange(room_changed_, false)) {
     owner_.OnConnectionRoom(*this);
   }
-  if (finishing_ && !output_.pending()) Shut();
+  if (finishing_ && !send_.pending()) Shut();
 }
 
 void H2ClientConnection::Finish() {
@@ -216,7 +252,7 @@ void H2ClientConnection::Finish() {
   if (!transport_ended_) {
     if (failure_.ok()) nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
     Flush();
-    if (output_.pending()) {
+    if (send_.pending()) {
       loop_.timers().Arm(end_timer_, loop_.now() + kFarewellNanos);
       return;
     }
@@ -228,7 +264,7 @@ void H2ClientConnection::Shut() {
   if (std::exchange(shut_, true)) return;
   transport_ended_ = true;
   if (receive_.pending()) stream_->Cancel(receive_);
-  if (output_.pending()) stream_->Cancel(output_.operation());
+  if (send_.pending()) stream_->Cancel(send_);
   loop_.timers().Arm(end_timer_, loop_.now());
 }
 
@@ -242,7 +278,7 @@ void H2ClientConnection::OnEndTimer(event::Timer& timer) {
 }
 
 void H2ClientConnection::EndIfQuiet() {
-  if (ended_ || receive_.pending() || output_.pending() || flush_.pending() || end_timer_.armed()) {
+  if (ended_ || receive_.pending() || send_.pending() || flush_.pending() || end_timer_.armed()) {
     return;
   }
   ended_ = true;
@@ -262,7 +298,7 @@ void H2ClientConnection::CheckPing() {
       transport_ended_ = true;
       Fail(absl::UnavailableError("the upstream does not answer a PING"), NGHTTP2_NO_ERROR,
            /*lost=*/true);
-      if (output_.pending()) stream_->Cancel(output_.operation());
+      if (send_.pending()) stream_->Cancel(send_);
       return Settle();
     }
     loop_.timers().Arm(ping_timer_, ping_sent_ + options_.ping_timeout);

@@ -6,7 +6,6 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,46 +15,12 @@
 #include "dataplane/event/operation.h"
 #include "dataplane/event/timer.h"
 #include "dataplane/http/h2_flood.h"
+#include "dataplane/http/h2_frames.h"
+#include "dataplane/http/h2_output.h"
 #include "dataplane/upstream/h2_client_connection.h"
 #include "dataplane/upstream/h2_client_stream.h"
 
 namespace portico::upstream {
-
-// What is on its way to the peer: frames of all streams, in one send. Heads and small payloads
-// are copied together; large payloads stay where they are.
-class H2Output {
- public:
-  explicit H2Output(base::BufferPool& pool) : pool_(pool) {}
-  event::SendOperation& operation() { return send_; }
-  bool pending() const { return send_.pending(); }
-  bool empty() const { return send_.slice_count == 0; }
-  // Takes nothing more before what it holds is sent.
-  bool full() const { return full_; }
-
-  // From nghttp2, valid until it is asked for more: where there is no room for a copy, it is
-  // not asked before all is sent.
-  void Add(std::string_view frame);
-  // A DATA frame; false if there is no room for it.
-  bool AddData(std::string_view frame_head, std::string_view payload);
-  // Keeps the payload added last until all is sent.
-  void Keep(base::Buffer owner);
-  // What was added is sent, or lost.
-  void Clear();
-
- private:
-  void Copy(std::string_view bytes);
-  void AddSlice(std::string_view bytes);
-  size_t room() const { return frames_.capacity() - frames_.size(); }
-
-  base::BufferPool& pool_;
-  event::SendOperation send_;
-  base::Buffer frames_;
-  std::array<base::Buffer, event::SendOperation::kMaxSlices> owners_;
-  size_t owner_count_ = 0;
-  size_t bytes_ = 0;
-  bool copied_last_ = false;  // The last slice ends where frames_ does.
-  bool full_ = false;
-};
 
 class H2ClientConnection final : public ClientConnection {
  public:
@@ -95,6 +60,8 @@ class H2ClientConnection final : public ClientConnection {
 
   void StartReceive();
   void Feed(base::Buffer buffer);
+  // False: there are too many of some kind.
+  bool CountFrames(std::string_view bytes);
   void Flush();
   void Fill();
   // No new streams.
@@ -122,11 +89,14 @@ class H2ClientConnection final : public ClientConnection {
   event::ReceiveOperation receive_;
   size_t receive_size_ = base::BufferPool::kSmall;
   const base::Buffer* input_ = nullptr;  // While nghttp2 reads it.
-  H2Output output_;
+  http::H2Output output_;
+  event::SendOperation send_;
   // Completes later in the turn in which something is to be sent.
   event::Operation flush_;
   bool flush_again_ = false;
+  http::H2FrameWalker frames_{0};
   http::H2FloodGuard flood_;
+  uint64_t resets_received_ = 0;
   event::Condition settings_changed_;
   absl::Status failure_;
   // Why a callback failed.

@@ -19,6 +19,7 @@ constexpr int kMaxInformational = 16;
 // what waits is never more than four times the window.
 constexpr size_t kSmallPiece = 4096;
 
+constexpr char kNothingTaken[] = "the upstream took no byte within the idle timeout";
 constexpr char kNothingReceived[] = "no byte from the upstream within the idle timeout";
 
 absl::Status WrongLength() {
@@ -192,8 +193,7 @@ event::Task<absl::Status> H2ClientStream::SendBody(http::BodyChunk chunk) {
 bool H2ClientStream::BeginSend() {
   if (!unsent() || !status_.ok() || id_ == 0 || scope_.requested()) return true;
   if (const int64_t idle = connection_.options().idle_timeout; idle > 0) {
-    send_idle_.Set(scope_, connection_.loop().now() + idle,
-                   "the upstream took no byte within the idle timeout");
+    send_idle_.Set(scope_, connection_.loop().now() + idle, kNothingTaken);
   }
   return false;
 }
@@ -224,19 +224,16 @@ ssize_t H2ClientStream::DataToSend(size_t max, uint32_t* flags) {
   return static_cast<ssize_t>(size);
 }
 
-base::Buffer H2ClientStream::TakeUnsent(size_t size) {
+void H2ClientStream::TakeUnsent(size_t size) {
   PORTICO_CHECK(size <= out_.bytes.size() - out_offset_);
   out_offset_ += size;
-  if (unsent()) {
-    if (const int64_t idle = connection_.options().idle_timeout;
-        idle > 0 && sending_wait_.linked()) {
-      send_idle_.Set(scope_, connection_.loop().now() + idle,
-                     "the upstream took no byte within the idle timeout");
-    }
-    return out_.owner.Share();
+  if (!unsent()) {
+    out_.owner.Reset();
+    sending_wait_.Wake();
+  } else if (const int64_t idle = connection_.options().idle_timeout;
+             idle > 0 && sending_wait_.linked()) {
+    send_idle_.Set(scope_, connection_.loop().now() + idle, kNothingTaken);
   }
-  sending_wait_.Wake();
-  return std::move(out_.owner);
 }
 
 // The response.

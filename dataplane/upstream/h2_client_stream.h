@@ -111,8 +111,9 @@ class H2ClientStream final : public http::ClientStream {
   ssize_t DataToSend(size_t max, uint32_t* flags);
   // The next `size` bytes of what DataToSend() promised.
   std::string_view Unsent(size_t size) const { return out_.bytes.substr(out_offset_, size); }
-  // They were taken. Returns a reference that keeps them.
-  base::Buffer TakeUnsent(size_t size);
+  const base::Buffer& unsent_owner() const { return out_.owner; }
+  // They were taken.
+  void TakeUnsent(size_t size);
   void OnHeadSent() { head_sent_ = true; }
   void BeginBlock();
   // False: so much that the connection is to end.
