@@ -1,4 +1,5 @@
 // How an H2ServerConnection sends, and how it ends.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -183,7 +184,9 @@ void H2ServerConnection::OnStallTimer(event::Timer& timer) {
           "the client took no byte of the response within the idle timeout"));
     }
     // A tunnel may be idle in one direction: who relays it looks at both.
-    if (stream->reading_.waiting() && !stream->tunnel_ && stream->waits_since_ <= late) {
+    // Nor need a client say anything that takes what comes: messages may go one way for long.
+    const base::MonotonicNanos moved = std::max(stream->waits_since_, stream->sends_since_);
+    if (stream->reading_.waiting() && !stream->tunnel_ && moved <= late) {
       self.context_.observer.OnProtocolError("idle_body");
       stream->scope_.Request(
           absl::DeadlineExceededError("no byte of the request body within the idle timeout"));

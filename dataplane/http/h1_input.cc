@@ -36,15 +36,6 @@ base::Buffer H1Input::TakeForMore(base::BufferPool& pool, size_t limit) {
   return out;
 }
 
-H1Input::Piece H1Input::NextPiece(BodyDecoder& decoder, base::BufferPool& pool,
-                                  TrailerSection* trailers) {
-  Piece piece = TakePiece(decoder, pool, trailers);
-  if (trailers != nullptr && piece.chunk.end) [[unlikely]] {
-    piece.chunk.trailers = trailers->Fields(decoder.trailer_bytes());
-  }
-  return piece;
-}
-
 H1Input::Piece H1Input::TakePiece(BodyDecoder& decoder, base::BufferPool& pool,
                                   TrailerSection* trailers) {
   Piece piece;

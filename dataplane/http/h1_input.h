@@ -54,7 +54,13 @@ class H1Input {
   // must not cost a system call for each. `end` is set as soon as it is known, and with it
   // the trailers that are safe, if `trailers` is where they are kept.
   Piece NextPiece(BodyDecoder& decoder, base::BufferPool& pool,
-                  TrailerSection* trailers = nullptr);
+                  TrailerSection* trailers = nullptr) {
+    Piece piece = TakePiece(decoder, pool, trailers);
+    if (trailers != nullptr && piece.chunk.end) [[unlikely]] {
+      piece.chunk.trailers = trailers->Fields(decoder.trailer_bytes());
+    }
+    return piece;
+  }
   // Whether NextPiece() would not need more.
   bool HasPiece(const BodyDecoder& decoder) const;
 

@@ -6,7 +6,8 @@
 // is 101, the bodies of both directions are from then on the tunnel's bytes, each ending
 // when its side ends. If it is any other, nothing is tunneled and both go on as HTTP.
 // HTTP/2's extended CONNECT (RFC 8441) is given to the proxy as what it stands for: a GET with
-// Version::kHttp2 and an `upgrade`; there 200 is what 101 is here, and no other 2xx is sent.
+// Version::kHttp2 and an `upgrade`; there 200 is what 101 is here, and no other 2xx is sent. An
+// HTTP/2 upstream's 200 to one is given as 101, with Version::kHttp2.
 #ifndef DATAPLANE_HTTP_STREAM_H_
 #define DATAPLANE_HTTP_STREAM_H_
 

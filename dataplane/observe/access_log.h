@@ -28,6 +28,7 @@ struct AccessRecord {
   std::string_view listener, protocol, user_agent;
   bool query = false;  // The request had one.
   int status = 0;
+  int grpc_status = -1;  // -1: none
   uint64_t request_bytes = 0, response_bytes = 0;
   uint32_t attempts = 0;
   // Name, value.

@@ -180,6 +180,9 @@ void AccessLogFormatter::AppendLine(const AccessRecord& record, std::string& out
   // Values of queries are often secrets; that there was one is enough.
   if (record.query) out += ",\"query\":true";
   AppendInteger("status", record.status < 0 ? 0 : static_cast<uint64_t>(record.status), out);
+  if (record.grpc_status >= 0) {
+    AppendInteger("grpc_status", static_cast<uint64_t>(record.grpc_status), out);
+  }
   AppendText("reason", record.reason, out);
   AppendText("detail", record.detail, out);
   AppendText("route", record.route, out);

@@ -26,6 +26,7 @@ struct Prefix {
   uint16_t client_port;
   uint8_t request_headers, response_headers;
   bool query;
+  int8_t grpc_status;
   net::IpAddress client;
 };
 using Length = uint16_t;
@@ -118,6 +119,7 @@ bool AccessLogRing::Push(uint32_t sink, const AccessRecord& record) {
   prefix.request_headers = static_cast<uint8_t>(of_request.size());
   prefix.response_headers = static_cast<uint8_t>(of_response.size());
   prefix.query = record.query;
+  prefix.grpc_status = static_cast<int8_t>(record.grpc_status);
   prefix.client = record.client;
   char* out = &memory_[head & mask_];
   std::memcpy(out, &prefix, sizeof(prefix));
@@ -159,6 +161,7 @@ AccessRecord AccessLogRing::Decode(const char* at, Headers& headers) const {
   record.attempts = prefix.attempts;
   record.client_port = prefix.client_port;
   record.query = prefix.query;
+  record.grpc_status = prefix.grpc_status;
   record.client = prefix.client;
   for (const auto text : kTexts) record.*text = next();
   headers.clear();

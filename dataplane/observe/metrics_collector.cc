@@ -82,6 +82,7 @@ std::vector<prometheus::MetricFamily> MetricsCollector::Collect() const {
   Families families;
   families.reserve(48);
   CollectRoutes(families);
+  CollectGrpc(families);
   CollectUpstreams(families);
   CollectReasons(families);
   CollectHandshakes(families);
@@ -125,6 +126,52 @@ void MetricsCollector::CollectRoutes(Families& out) const {
   out.push_back(std::move(received));
   out.push_back(std::move(sent));
   out.push_back(std::move(duration));
+}
+
+void MetricsCollector::CollectGrpc(Families& out) const {
+  using Classes = std::array<uint64_t, kGrpcClasses.size()>;
+  std::map<size_t, Classes> sums;
+  Classes unrouted{};
+  std::array<uint64_t, kGrpcStatuses.size()> statuses{};
+  const auto add_to = [](Classes& sum, const GrpcCounters& counters) {
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += counters.responses[i].value();
+  };
+  for (const auto& worker : workers_) {
+    worker->tables_->grpc_routes.ForEach([&](size_t index, const GrpcCounters& counters) {
+      Classes sum{};
+      add_to(sum, counters);
+      if (sum != Classes{}) add_to(sums[index], counters);
+    });
+    add_to(unrouted, worker->tables_->grpc_unrouted);
+    for (size_t i = 0; i < statuses.size(); ++i) {
+      statuses[i] += worker->tables_->grpc_statuses[i].value();
+    }
+  }
+  auto by_route = CounterFamily("portico_grpc_requests_total",
+                                "Finished gRPC requests by route and class of grpc-status");
+  const auto add = [&by_route](std::string_view route, const Classes& sum) {
+    for (size_t i = 0; i < sum.size(); ++i) {
+      if (sum[i] == 0) continue;
+      AddCounter(by_route,
+                 {{"route", std::string(route)}, {"status_class", std::string(kGrpcClasses[i])}},
+                 static_cast<double>(sum[i]));
+    }
+  };
+  const std::vector<std::string> names = ids_.RouteNames();
+  for (const auto& [index, sum] : sums) {
+    if (const std::string_view name = NameAt(names, index); !name.empty()) add(name, sum);
+  }
+  if (unrouted != Classes{}) add(kNoRoute, unrouted);
+
+  auto by_status =
+      CounterFamily("portico_grpc_responses_total", "Finished gRPC requests by grpc-status");
+  for (size_t i = 0; i < statuses.size(); ++i) {
+    if (statuses[i] == 0) continue;
+    AddCounter(by_status, {{"grpc_status", std::string(kGrpcStatuses[i])}},
+               static_cast<double>(statuses[i]));
+  }
+  out.push_back(std::move(by_route));
+  out.push_back(std::move(by_status));
 }
 
 void MetricsCollector::CollectUpstreams(Families& out) const {

@@ -58,6 +58,7 @@ class MetricsCollector : public prometheus::Collectable {
  private:
   using Families = std::vector<prometheus::MetricFamily>;
   void CollectRoutes(Families& out) const;
+  void CollectGrpc(Families& out) const;
   void CollectUpstreams(Families& out) const;
   void CollectReasons(Families& out) const;
   void CollectHandshakes(Families& out) const;

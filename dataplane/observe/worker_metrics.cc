@@ -11,6 +11,23 @@ size_t CodeClassOf(int status) {
   return static_cast<size_t>(status / 100);
 }
 
+// Index into kGrpcClasses: who is to look.
+size_t GrpcClassOf(int status) {
+  switch (status) {
+    case 0:  // OK
+      return 1;
+    case 2:   // UNKNOWN
+    case 4:   // DEADLINE_EXCEEDED
+    case 12:  // UNIMPLEMENTED
+    case 13:  // INTERNAL
+    case 14:  // UNAVAILABLE
+    case 15:  // DATA_LOSS
+      return 3;
+    default:
+      return status < 0 ? 0 : 2;
+  }
+}
+
 }  // namespace
 
 WorkerMetrics::WorkerMetrics() : tables_(std::make_unique<Tables>()) {}
@@ -38,6 +55,14 @@ void WorkerMetrics::Record(const ExchangeRecord& exchange) {
     }
   }
   if (!exchange.reason.empty()) tables.reasons.Add(exchange.reason);
+  if (exchange.grpc) [[unlikely]] {
+    const bool known = exchange.grpc_status < static_cast<int>(kGrpcStatuses.size());
+    const int status = known ? exchange.grpc_status : 2;
+    GrpcCounters& of_route =
+        exchange.has_route ? tables.GrpcCountersOf(exchange.route) : tables.grpc_unrouted;
+    of_route.responses[GrpcClassOf(status)].Add();
+    if (status >= 0) tables.grpc_statuses[static_cast<size_t>(status)].Add();
+  }
 }
 
 void WorkerMetrics::HandshakeFailed(std::string_view reason) {

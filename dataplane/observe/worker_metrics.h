@@ -34,6 +34,9 @@ struct ExchangeRecord {
   UpstreamId upstream;  // {0} without an upstream
   bool has_upstream = false;
   int status = 0;                       // 0: the client left before a response
+  // Of a gRPC request, what grpc-status its response told: 0 to 16, -1 for none.
+  bool grpc = false;
+  int grpc_status = -1;
   std::string_view reason;              // Local replies and failures; empty for a proxied response
   int64_t duration_nanos = 0;           // First byte of the head to the last of the response
   int64_t upstream_duration_nanos = 0;  // Sent to response head; 0 without
@@ -43,8 +46,8 @@ struct ExchangeRecord {
 // Per worker. The writer functions are for the worker's thread; the readers
 // belong to the collector and may run on any thread. Chunks for route and
 // upstream places are allocated on first use and published atomically: a worker
-// pays 64 bytes for each route and 256 for each upstream that has seen traffic,
-// rounded up to chunks (worker_tables.h), and 40 KiB for the rest.
+// pays 64 bytes for each route and 256 for each upstream that has seen traffic, 32 for each
+// route that has seen gRPC, rounded up to chunks (worker_tables.h), and 40 KiB for the rest.
 class WorkerMetrics {
  public:
   WorkerMetrics();

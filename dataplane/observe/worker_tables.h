@@ -27,6 +27,20 @@ struct alignas(64) RouteCounters {
   Counter request_bytes, response_bytes;
 };
 
+// Label values of status_class. The first is for exchanges without a grpc-status.
+inline constexpr std::array<std::string_view, 4> kGrpcClasses = {"none", "ok", "client_error",
+                                                                 "server_error"};
+// Names of the codes from 0 on.
+inline constexpr std::array<std::string_view, 17> kGrpcStatuses = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+
+struct GrpcCounters {
+  std::array<Counter, kGrpcClasses.size()> responses;
+};
+
 struct alignas(64) UpstreamCounters {
   std::array<Counter, kCodeClasses.size()> requests;
   LatencyHistogram latency;
@@ -73,11 +87,14 @@ class ChunkedArray {
 };
 
 struct WorkerMetrics::Tables {
-  // Chunks of 8 KiB and 4 KiB.
+  // Chunks of 8 KiB, 4 KiB and 4 KiB.
   ChunkedArray<RouteCounters, 128, (kMaxRoutes + 1) / 128> routes;
   ChunkedArray<UpstreamCounters, 16, (kMaxUpstreams + 1) / 16> upstreams;
+  ChunkedArray<GrpcCounters, 128, (kMaxRoutes + 1) / 128> grpc_routes;
   // Requests that matched no route.
   RouteCounters unrouted;
+  GrpcCounters grpc_unrouted;
+  std::array<Counter, kGrpcStatuses.size()> grpc_statuses;
   LatencyHistogram latency;
   ReasonTable reasons;
   ReasonTable protocol_errors;
@@ -85,6 +102,9 @@ struct WorkerMetrics::Tables {
 
   RouteCounters& CountersOf(RouteId route) {
     return routes.At(route.index <= kMaxRoutes ? route.index : 0);
+  }
+  GrpcCounters& GrpcCountersOf(RouteId route) {
+    return grpc_routes.At(route.index <= kMaxRoutes ? route.index : 0);
   }
 };
 

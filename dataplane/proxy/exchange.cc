@@ -64,6 +64,7 @@ void WriteAccessLog(const Exchange& x, int64_t duration) {
   const http::HeaderField* agent = request.headers.Find(http::HeaderId::kUserAgent);
   if (agent != nullptr) record.user_agent = agent->value;
   record.status = x.status;
+  record.grpc_status = x.grpc_status;
   record.request_bytes = x.stream.request_body_bytes();
   record.response_bytes = x.stream.response_body_bytes();
   record.attempts = x.attempts;
@@ -85,6 +86,7 @@ Exchange::Exchange(WorkerContext& worker, http::ServerStream& stream,
       listener(FindListener(pinned.get(), connection.listener_id)),
       started(worker.loop.now()),
       started_unix(worker.loop.unix_now()),
+      front(&stream),
       client(connection.peer.ip),
       original_path(stream.request().path),
       original_host(stream.request().host) {
@@ -130,6 +132,8 @@ void RecordExchange(Exchange& x) {
     record.has_upstream = true;
   }
   record.status = x.status;
+  record.grpc = x.grpc != Grpc::kNone;
+  record.grpc_status = x.grpc_status;
   record.reason = x.reason;
   // How long a tunnel stays open says nothing of how long requests take.
   record.duration_nanos = x.tunnel_opened != 0 ? x.tunnel_opened - x.started : duration;

@@ -12,6 +12,7 @@
 #include "dataplane/event/cancel.h"
 #include "dataplane/http/handler.h"
 #include "dataplane/http/stream.h"
+#include "dataplane/proxy/grpc.h"
 #include "dataplane/proxy/hop_headers.h"
 #include "dataplane/proxy/worker_context.h"
 #include "dataplane/snapshot/policy.h"
@@ -22,7 +23,10 @@ namespace portico::proxy {
 // Lives in the frame of ServeExchange(). Pins the revision: everything an exchange
 // sees is of one revision.
 struct Exchange {
-  Exchange(WorkerContext& worker, http::ServerStream& stream, const http::ConnectionInfo& connection);
+  static constexpr int64_t kNoGrpcTimeout = INT64_MAX;
+
+  Exchange(WorkerContext& worker, http::ServerStream& stream,
+           const http::ConnectionInfo& connection);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -37,6 +41,11 @@ struct Exchange {
   const base::MonotonicNanos started;
   const base::UnixNanos started_unix;
 
+  // Where the body of the request is read and the response is sent: `stream`, or what stands
+  // in front of it (grpc_bridge).
+  http::ServerStream* front;
+  std::unique_ptr<http::ServerStream> grpc_bridge;
+
   // Found out on the way.
   net::IpAddress client;
   std::string_view request_id;
@@ -45,6 +54,13 @@ struct Exchange {
   std::optional<snapshot::PolicyContext> policy;
   // What the client asked for, before rewriting.
   std::string_view original_path, original_host;
+  Grpc grpc = Grpc::kNone;
+  // What the client said in grpc-timeout; kNoGrpcTimeout: nothing.
+  int64_t grpc_timeout_nanos = kNoGrpcTimeout;
+  // The Sec-WebSocket-Key that the proxy made, for a client that speaks HTTP/2; in the arena.
+  std::string_view websocket_key;
+  // A whole request body that is kept until it is known that no other try needs it.
+  std::unique_ptr<http::BodyChunk> kept_body;
 
   // What came of it.
   int status = 0;             // Of the response that was begun; 0: none.
@@ -52,6 +68,11 @@ struct Exchange {
   std::string_view detail;    // For the log, in the arena.
   std::string_view endpoint;  // In the arena.
   uint32_t attempts = 0;
+  int grpc_status = kNoGrpcStatus;
+  // The response is one of gRPC messages, of which nobody said how long they are.
+  bool grpc_messages = false;
+  // The response was begun and ends with this status instead of being cut; kNoGrpcStatus: not so.
+  int owed_grpc_status = kNoGrpcStatus;
   base::MonotonicNanos sent_upstream = 0;
   int64_t upstream_duration = 0;
   // What the route allows, while it does.

@@ -24,6 +24,11 @@ snapshot::LocalReply ReplyForUpstream(const absl::Status& status, base::Arena& a
 
 // Of the deadline that ends an exchange: what tells it from a client that is slow.
 inline constexpr char kRouteTimeout[] = "the route's timeout passed";
+// The same where the client gave less time itself.
+inline constexpr char kGrpcTimeout[] = "the request's grpc-timeout passed";
+
+// Whether one of these two is why.
+bool IsExchangeTimeout(const absl::Status& reason);
 
 // The exchange's scope was requested: by a deadline, by the client's leaving
 // (status 0: nobody to answer), or by the request body's faults.

@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "dataplane/http/trailers.h"
 #include "dataplane/proxy/failure.h"
+#include "dataplane/proxy/grpc_exchange.h"
 #include "dataplane/proxy/policies.h"
 #include "dataplane/proxy/tunnel.h"
 #include "dataplane/upstream/cluster.h"
@@ -64,19 +66,25 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
   if (x.stream.scope().requested()) {
     attempt.reply = attempt.awaits_client ? ReplyForBody(x.stream.scope().reason(), x.arena())
                                           : ReplyForScope(x.stream.scope().reason(), x.arena());
-    // It had the whole request and did not answer; a slow client is no fault of it.
-    if (attempt.reply->status == 504 && attempt.upload_done) {
+    // It had the whole request and did not answer; a slow client, or one that gives little time,
+    // is no fault of it.
+    if (attempt.reply->reason == "upstream_timeout" && attempt.upload_done) {
       attempt.cluster.Report(attempt.acquired.lease.host(), false);
     }
     return;
   }
-  attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  const http::ClientStream& stream = attempt.upstream_stream();
+  // Who refuses a stream, because it goes away or has enough, is not broken.
+  if (!stream.refused()) attempt.cluster.Report(attempt.acquired.lease.host(), false);
   attempt.reply = ReplyForUpstream(status, x.arena());
   // A body that was read in part cannot be sent again. Whether an upstream that closed
-  // without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2).
-  const bool body_kept = !HasBody(x.request()) || x.stream.request_body_bytes() == 0;
-  attempt.may_retry =
-      body_kept && http::IsIdempotent(x.request().method) && attempt.upstream_stream().unprocessed();
+  // without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2),
+  // unless it says that it had not.
+  const bool body_kept =
+      !HasBody(x.request()) || x.kept_body != nullptr || x.stream.request_body_bytes() == 0;
+  const bool safe =
+      stream.refused() || (http::IsIdempotent(x.request().method) && stream.unprocessed());
+  attempt.may_retry = body_kept && safe;
 }
 
 // A deadline passed while the client was to take bytes: that of the route, or that for
@@ -84,7 +92,7 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
 bool ClientTooSlow(const Exchange& x, const absl::Status& sent) {
   if (!absl::IsDeadlineExceeded(sent)) return false;
   const event::CancelScope& scope = x.stream.scope();
-  return !scope.requested() || scope.reason().message() == kRouteTimeout;
+  return !scope.requested() || IsExchangeTimeout(scope.reason());
 }
 
 // The response was begun and cannot be completed: the client must see that.
@@ -97,12 +105,27 @@ void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstr
     const LocalReply reply = ReplyForScope(x.stream.scope().reason(), x.arena());
     x.reason = reply.reason;
     x.detail = reply.message;
+    if (upstream_failed && IsExchangeTimeout(x.stream.scope().reason()) &&
+        OweGrpcStatus(x, /*deadline=*/true)) {
+      return;
+    }
   } else {
     x.reason = upstream_failed ? "upstream_reset" : "client_disconnected";
     x.detail = CopyMessage(status, x.arena());
-    if (upstream_failed) attempt.cluster.Report(attempt.acquired.lease.host(), false);
+    if (upstream_failed) {
+      attempt.cluster.Report(attempt.acquired.lease.host(), false);
+      if (OweGrpcStatus(x, /*deadline=*/false)) return;
+    }
   }
   x.stream.Abort();
+}
+
+// The last piece of the response: trailers tell how a gRPC exchange ended.
+void EndResponse(Attempt& attempt, BodyChunk& piece) {
+  if (piece.trailers == nullptr) [[likely]]
+    return;
+  const std::optional<bool> success = TakeLastPiece(attempt.x, piece);
+  if (success.has_value()) attempt.cluster.Report(attempt.acquired.lease.host(), *success);
 }
 
 // Response body, piece by piece: a piece is asked for when the one before was
@@ -110,7 +133,7 @@ void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstr
 Task<void> RelayResponseBody(Attempt& attempt) {
   Exchange& x = attempt.x;
   // No policy looks at bodies: from here on their bytes need not be seen.
-  if (x.stream.TakesPipes()) attempt.upstream_stream().UsePipes();
+  if (x.front->TakesPipes()) attempt.upstream_stream().UsePipes();
   while (true) {
     absl::StatusOr<BodyChunk> piece = co_await attempt.upstream_stream().ReadBody();
     if (!piece.ok()) {
@@ -118,7 +141,8 @@ Task<void> RelayResponseBody(Attempt& attempt) {
       co_return;
     }
     const bool end = piece->end;
-    const absl::Status sent = co_await x.stream.SendBody(*std::move(piece));
+    if (end) EndResponse(attempt, *piece);
+    const absl::Status sent = co_await x.front->SendBody(*std::move(piece));
     if (!sent.ok()) {
       FailDuringResponse(attempt, sent, /*upstream_failed=*/false);
       co_return;
@@ -144,7 +168,11 @@ bool EndSendHead(Attempt& attempt, const absl::Status& sent, bool more_to_upload
 bool TakeResponseHead(Attempt& attempt, http::ResponseHead& head) {
   Exchange& x = attempt.x;
   x.upstream_duration = x.loop().now() - x.sent_upstream;
-  attempt.cluster.Report(attempt.acquired.lease.host(), head.status < 500);
+  std::optional<bool> success = head.status < 500;
+  if (x.grpc != Grpc::kNone) [[unlikely]]
+    success = TakeGrpcHead(x, head);
+  if (success.has_value()) attempt.cluster.Report(attempt.acquired.lease.host(), *success);
+  x.kept_body.reset();
   if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
     attempt.may_retry = TakeRetry(x);
     if (attempt.may_retry) return false;
@@ -175,7 +203,14 @@ Task<void> Download(Attempt& attempt) {
   }
   http::ResponseHead& head = **received;
   if (!TakeResponseHead(attempt, head)) co_return;
-  if (head.status == 101) {
+  if (!x.request().upgrade.empty()) [[unlikely]] {
+    attempt.reply = TakeUpgradeHead(x, head);
+    if (attempt.reply.has_value()) {
+      attempt.cluster.Report(attempt.acquired.lease.host(), false);
+      co_return;
+    }
+  }
+  if (IsTunnel(x, head)) {
     attempt.upload_done = true;
     if (co_await RelayTunnel(x, from, head)) {
       attempt.cluster.Report(attempt.acquired.lease.host(), false);
@@ -195,8 +230,9 @@ Task<void> Download(Attempt& attempt) {
     first = *std::move(piece);
   }
   const bool end = first.end;
+  if (end) EndResponse(attempt, first);
   BeginResponse(x, head);
-  const absl::Status sent = co_await x.stream.SendHead(head, std::move(first));
+  const absl::Status sent = co_await x.front->SendHead(head, std::move(first));
   if (!sent.ok()) {
     FailDuringResponse(attempt, sent, /*upstream_failed=*/false);
   } else if (!end) {
@@ -215,11 +251,11 @@ Task<void> DownloadBesideUpload(Attempt& attempt) {
 
 Task<void> Upload(Attempt& attempt) {
   Exchange& x = attempt.x;
-  if (attempt.upstream_stream().TakesPipes()) x.stream.UsePipes();
+  if (attempt.upstream_stream().TakesPipes()) x.front->UsePipes();
   bool end = false;
   while (!end) {
     attempt.awaits_client = true;
-    absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
+    absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();
     if (!piece.ok()) {
       // The response, if it is still awaited, is moot: the request is not whole.
       if (!attempt.download_done) x.stream.scope().Request(piece.status());
@@ -227,11 +263,36 @@ Task<void> Upload(Attempt& attempt) {
     }
     attempt.awaits_client = false;
     end = piece->end;
+    if (piece->trailers != nullptr)
+      piece->trailers = http::SafeTrailers(piece->trailers, x.arena());
     // An upstream that no longer reads may have answered: Download() sees that, or
     // the broken connection.
     if (!(co_await attempt.upstream_stream().SendBody(*std::move(piece))).ok()) break;
   }
   attempt.upload_done = true;
+}
+
+// Another one of `piece`; bytes that are few are copied, so that they hold no buffer.
+BodyChunk CopyOf(const BodyChunk& piece, base::Arena& arena) {
+  constexpr size_t kFew = 1024;
+  BodyChunk copy;
+  if (piece.bytes.size() <= kFew) {
+    copy.bytes = arena.Copy(piece.bytes);
+  } else {
+    copy.owner = piece.owner.Share();
+    copy.bytes = piece.bytes;
+  }
+  copy.trailers = piece.trailers;
+  copy.end = piece.end;
+  return copy;
+}
+
+// `whole` is all of the request's body. An upstream that speaks HTTP/2 may say that it did not act
+// on the request: then even one that must not be repeated is, if its body is still here.
+void KeepBody(Exchange& x, BodyChunk& whole) {
+  whole.trailers = http::SafeTrailers(whole.trailers, x.arena());
+  if (whole.pipe != nullptr) return;
+  x.kept_body = std::make_unique<BodyChunk>(CopyOf(whole, x.arena()));
 }
 
 // A request with a body, and its response, over the acquired connection.
@@ -241,8 +302,11 @@ Task<void> UploadAndDownload(Attempt& attempt) {
   x.sent_upstream = x.loop().now();
   BodyChunk first;
   bool upload = true;
-  if (!request.expect_continue && x.stream.BodyBuffered()) {
-    absl::StatusOr<BodyChunk> piece = co_await x.stream.ReadBody();
+  if (x.kept_body != nullptr) {
+    first = CopyOf(*x.kept_body, x.arena());
+    upload = false;
+  } else if (!request.expect_continue && x.front->BodyBuffered()) {
+    absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();
     if (!piece.ok()) {
       if (!x.stream.scope().requested()) x.stream.scope().Request(piece.status());
       attempt.reply = ReplyForScope(x.stream.scope().reason(), x.arena());
@@ -250,6 +314,7 @@ Task<void> UploadAndDownload(Attempt& attempt) {
     }
     first = *std::move(piece);
     upload = !first.end;
+    if (first.end && x.upstream->protocol != v1::UPSTREAM_PROTOCOL_HTTP1) KeepBody(x, first);
   }
   const absl::Status sent = co_await attempt.upstream_stream().SendHead(request, std::move(first));
   if (!EndSendHead(attempt, sent, upload)) co_return;

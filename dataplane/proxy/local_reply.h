@@ -6,6 +6,7 @@
 
 #include "dataplane/base/arena.h"
 #include "dataplane/http/message.h"
+#include "dataplane/proxy/grpc.h"
 #include "dataplane/snapshot/policy.h"
 
 namespace portico::proxy {
@@ -18,15 +19,20 @@ struct RenderedReply {
 };
 
 // {"error": message, "reason": reason, "request_id": id} as application/json; for
-// a gRPC request (content-type application/grpc...) a trailers-only response:
-// status 200 with grpc-status and grpc-message. `request` may be nullptr when none
-// could be read.
-RenderedReply RenderLocalReply(const snapshot::LocalReply& reply, const http::RequestHead* request,
+// a gRPC request a trailers-only response: status 200 with grpc-status and grpc-message; for
+// grpc-web the same two in the trailer frame.
+RenderedReply RenderLocalReply(const snapshot::LocalReply& reply, Grpc grpc,
                                std::string_view request_id, base::Arena& arena);
 
-// gRPC status code for an HTTP status (gRPC "HTTP to gRPC Status Code Mapping",
-// with 429 as RESOURCE_EXHAUSTED).
+// gRPC status code for the HTTP status of a local reply: gRPC's "HTTP to gRPC Status Code
+// Mapping", but that we know more than an HTTP status says: 429 and what is too large are
+// RESOURCE_EXHAUSTED, and timeouts are DEADLINE_EXCEEDED.
 int GrpcStatusFor(int http_status);
+
+// grpc-message for a reply: "reason: message", percent-encoded.
+std::string_view GrpcMessage(std::string_view reason, std::string_view message, base::Arena& arena);
+// A number as text.
+std::string_view Number(int value, base::Arena& arena);
 
 // `text` as the inside of a JSON string (RFC 8259 section 7); bytes that are not
 // ASCII are kept, control characters escaped.

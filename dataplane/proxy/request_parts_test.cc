@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/proxy/grpc_web.h"
 #include "dataplane/proxy/hop_headers.h"
 #include "dataplane/proxy/local_reply.h"
 #include "dataplane/proxy/request_id.h"
@@ -269,7 +270,7 @@ TEST(RewriteTest, PathAndHostAreReplacedAsTheRouteSays) {
 TEST(LocalReplyTest, IsJsonThatNamesItsReason) {
   base::Arena arena;
   const RenderedReply reply =
-      RenderLocalReply({404, "no_route", "no \"route\"\n"}, nullptr, "id-1", arena);
+      RenderLocalReply({404, "no_route", "no \"route\"\n"}, Grpc::kNone, "id-1", arena);
   EXPECT_EQ(reply.head.status, 404);
   EXPECT_EQ(reply.body,
             "{\"error\": \"no \\\"route\\\"\\u000a\", \"reason\": \"no_route\", "
@@ -280,31 +281,41 @@ TEST(LocalReplyTest, IsJsonThatNamesItsReason) {
 }
 
 TEST(LocalReplyTest, GrpcClientsGetAGrpcStatus) {
-  struct Case {
-    const char* type;
-    bool grpc;
-  };
-  for (const Case& test : {Case{"application/grpc", true}, Case{"application/grpc+proto", true},
-                           Case{"Application/gRPC;x=y", true}, Case{"application/grpc-web", false},
-                           Case{"application/json", false}}) {
-    base::Arena arena;
-    http::RequestHead request(arena);
-    request.headers.Add(HeaderId::kContentType, test.type);
+  base::Arena arena;
+  const snapshot::LocalReply limited{429, "rate_limited", "50% too many"};
+  const RenderedReply reply = RenderLocalReply(limited, Grpc::kGrpc, "id", arena);
+  EXPECT_EQ(reply.head.status, 200);
+  // Only a head, which is what gRPC calls trailers only.
+  EXPECT_EQ(reply.head.body, http::BodyKind::kNone);
+  EXPECT_TRUE(reply.body.empty());
+  EXPECT_EQ(reply.head.headers.Find(HeaderId::kContentType)->value, "application/grpc");
+  EXPECT_EQ(reply.head.headers.Find(HeaderId::kGrpcStatus)->value, "8");
+  EXPECT_EQ(reply.head.headers.Find("grpc-message")->value, "rate_limited: 50%25 too many");
+  EXPECT_EQ(reply.head.headers.Find(HeaderId::kXRequestId)->value, "id");
+}
+
+TEST(LocalReplyTest, GrpcWebClientsGetATrailerFrame) {
+  base::Arena arena;
+  const snapshot::LocalReply limited{429, "rate_limited", "no"};
+  const std::string fields = "grpc-status:8\r\ngrpc-message:rate_limited: no\r\n";
+  const std::string frame =
+      std::string("\x80\0\0\0", 4) + static_cast<char>(fields.size()) + fields;
+  for (const bool text : {false, true}) {
     const RenderedReply reply =
-        RenderLocalReply({429, "rate_limited", "50% too many"}, &request, "id", arena);
-    EXPECT_EQ(reply.head.status, test.grpc ? 200 : 429) << test.type;
-    if (test.grpc) {
-      EXPECT_EQ(reply.head.headers.Find(HeaderId::kGrpcStatus)->value, "8");
-      EXPECT_EQ(reply.head.headers.Find("grpc-message")->value, "rate_limited: 50%25 too many");
-      EXPECT_TRUE(reply.body.empty());
-    }
+        RenderLocalReply(limited, text ? Grpc::kWebText : Grpc::kWeb, "id", arena);
+    EXPECT_EQ(reply.head.status, 200);
+    EXPECT_EQ(reply.head.headers.Find(HeaderId::kContentType)->value,
+              text ? "application/grpc-web-text+proto" : "application/grpc-web+proto");
+    EXPECT_EQ(reply.head.headers.Find(HeaderId::kGrpcStatus), nullptr);
+    EXPECT_EQ(reply.body, text ? EncodeBase64(frame, arena) : std::string_view(frame));
+    EXPECT_EQ(reply.head.content_length, reply.body.size());
   }
 }
 
 TEST(LocalReplyTest, GrpcStatusTable) {
-  const std::pair<int, int> table[] = {{400, 13}, {401, 16}, {403, 7},  {404, 12},
-                                       {408, 4},  {413, 13}, {429, 8},  {431, 13},
-                                       {500, 2},  {502, 14}, {503, 14}, {504, 4}};
+  const std::pair<int, int> table[] = {{400, 13}, {401, 16}, {403, 7}, {404, 12}, {408, 4},
+                                       {413, 8},  {421, 2},  {429, 8}, {431, 8},  {500, 2},
+                                       {502, 14}, {503, 14}, {504, 4}};
   for (const auto& [status, want] : table) EXPECT_EQ(GrpcStatusFor(status), want) << status;
 }
 

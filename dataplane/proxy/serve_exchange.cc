@@ -7,11 +7,13 @@
 #include "dataplane/proxy/exchange.h"
 #include "dataplane/proxy/failure.h"
 #include "dataplane/proxy/forward.h"
+#include "dataplane/proxy/grpc_exchange.h"
 #include "dataplane/proxy/hop_headers.h"
 #include "dataplane/proxy/local_reply.h"
 #include "dataplane/proxy/policies.h"
 #include "dataplane/proxy/request_id.h"
 #include "dataplane/proxy/rewrite.h"
+#include "dataplane/proxy/tunnel.h"
 
 namespace portico::proxy {
 namespace {
@@ -22,6 +24,8 @@ using snapshot::LocalReply;
 // Everything between the head and the upstream. Never waits.
 std::optional<LocalReply> Prepare(Exchange& x) {
   http::RequestHead& request = x.request();
+  x.grpc = GrpcOfRequest(request.headers);
+  if (request.version == http::Version::kHttp2) request.takes_trailers = true;
   if (x.listener == nullptr) {
     x.request_id = MakeRequestId(x.worker.random, x.arena());
     return LocalReply{503, "listener_removed", "the configuration no longer has this listener"};
@@ -82,6 +86,8 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   });
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;
   RewriteRequest(request, *x.route);
+  if (x.grpc != Grpc::kNone) [[unlikely]] return PrepareGrpc(x);
+  if (!request.upgrade.empty()) [[unlikely]] PrepareUpgrade(x);
   return std::nullopt;
 }
 
@@ -107,7 +113,8 @@ Task<void> ReplyLocally(Exchange& x, const LocalReply& reply) {
     x.stream.Abort();
     co_return;
   }
-  RenderedReply rendered = RenderLocalReply(reply, &x.request(), x.request_id, x.arena());
+  if (x.grpc != Grpc::kNone) x.grpc_status = GrpcStatusFor(reply.status);
+  RenderedReply rendered = RenderLocalReply(reply, x.grpc, x.request_id, x.arena());
   co_await Reply(x, rendered);
 }
 
@@ -145,11 +152,15 @@ Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& 
   } else if (!reply && x.route->has_respond) {
     co_await RespondDirectly(x);
   } else if (!reply) {
-    event::Deadline deadline(x.loop(), stream.scope(), x.started + x.route->timeout_nanos,
-                             kRouteTimeout);
+    const bool client_gives_less = x.grpc_timeout_nanos < x.route->timeout_nanos;
+    event::Deadline deadline(
+        x.loop(), stream.scope(),
+        x.started + (client_gives_less ? x.grpc_timeout_nanos : x.route->timeout_nanos),
+        client_gives_less ? kGrpcTimeout : kRouteTimeout);
     x.route_deadline = &deadline;
     reply = co_await Forward(x);
     x.route_deadline = nullptr;
+    if (x.owed_grpc_status != kNoGrpcStatus) [[unlikely]] co_await EndWithGrpcStatus(x);
   }
   if (reply) co_await ReplyLocally(x, *reply);
   RecordExchange(x);
@@ -160,6 +171,7 @@ Task<void> Proxy::ServeError(http::ServerStream& stream, const http::ConnectionI
   // The connection has told its observer, which counts protocol errors.
   Exchange x(worker_, stream, connection);
   x.request_id = MakeRequestId(worker_.random, x.arena());
+  x.grpc = GrpcOfRequest(x.request().headers);
   const LocalReply reply{status, reason, "the request is not valid HTTP or exceeds a limit"};
   co_await ReplyLocally(x, reply);
   RecordExchange(x);

@@ -6,6 +6,7 @@
 
 #include "dataplane/event/cancel.h"
 #include "dataplane/proxy/failure.h"
+#include "dataplane/proxy/websocket_key.h"
 
 namespace portico::proxy {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 using event::Task;
 using http::BodyChunk;
 
+constexpr std::string_view kKey = "sec-websocket-key";
+constexpr std::string_view kAccept = "sec-websocket-accept";
 constexpr char kIdle[] = "no byte in either direction of the tunnel within the idle timeout";
 
 struct Tunnel {
@@ -80,7 +83,49 @@ void NoteEnd(const Tunnel& tunnel, const absl::Status& reason) {
   }
 }
 
+// 101 to an HTTP/1.1 client whose upstream speaks HTTP/2, and so answers no key.
+void AddAccept(Exchange& x, http::ResponseHead& head) {
+  const http::HeaderField* key = x.request().headers.Find(kKey);
+  if (key == nullptr || head.version != http::Version::kHttp2) return;
+  head.headers.Set(kAccept, WebSocketAccept(key->value, x.arena()));
+}
+
 }  // namespace
+
+void PrepareUpgrade(Exchange& x) {
+  http::RequestHead& request = x.request();
+  if (request.version != http::Version::kHttp2) return;
+  x.websocket_key = MakeWebSocketKey(x.worker.random, x.arena());
+  request.headers.Set(kKey, x.websocket_key);
+}
+
+std::optional<snapshot::LocalReply> TakeUpgradeHead(Exchange& x, http::ResponseHead& head) {
+  if (x.request().version != http::Version::kHttp2) {
+    if (head.status == 101) AddAccept(x, head);
+    return std::nullopt;
+  }
+  if (head.status != 101) {
+    if (head.status >= 300) return std::nullopt;
+    return snapshot::LocalReply{502, "upstream_protocol_error",
+                                "the upstream answered a WebSocket handshake without opening it"};
+  }
+  const http::HeaderField* accept = head.headers.Find(kAccept);
+  if (head.version != http::Version::kHttp2 &&
+      (accept == nullptr || accept->value != WebSocketAccept(x.websocket_key, x.arena()))) {
+    return snapshot::LocalReply{502, "upstream_protocol_error",
+                                "the upstream's Sec-WebSocket-Accept does not answer the key"};
+  }
+  head.headers.Remove(kAccept);
+  head.status = 200;
+  head.reason = {};
+  head.line = {};
+  return std::nullopt;
+}
+
+bool IsTunnel(const Exchange& x, const http::ResponseHead& head) {
+  if (head.status == 101) return true;
+  return head.status == 200 && !x.websocket_key.empty();
+}
 
 Task<bool> RelayTunnel(Exchange& x, http::ClientStream& upstream, http::ResponseHead& head) {
   BeginResponse(x, head);
