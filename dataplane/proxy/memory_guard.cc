@@ -15,15 +15,15 @@ uint64_t AccountedBytes(event::Loop& loop, const observe::WorkerMetrics& metrics
          upstream.idle_bytes() + connections * MemoryGuard::kConnectionBytes;
 }
 
-bool HasMemory(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics) {
-  if (guard.share == 0) return true;
+uint64_t MemoryUsed(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics) {
+  if (guard.share == 0) return 0;
   const auto above = [&](uint64_t percent, uint64_t bytes) {
     return bytes * 100 >= guard.share * percent;
   };
   uint64_t bytes = AccountedBytes(loop, metrics);
   if (!above(MemoryGuard::kShrink, bytes)) [[likely]] {
     guard.shrunk = guard.no_keep_alive = false;
-    return true;
+    return 0;
   }
   // Once on the way up, and whenever it would cost requests.
   const uint64_t idle =
@@ -37,7 +37,7 @@ bool HasMemory(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& me
   guard.shrunk = true;
   guard.no_keep_alive = above(MemoryGuard::kNoKeepAlive, bytes);
   if (guard.no_keep_alive) metrics.overload_closes_total.Add();
-  return !above(MemoryGuard::kShed, bytes);
+  return bytes * 100 / guard.share;
 }
 
 }  // namespace portico::proxy

@@ -13,8 +13,9 @@ namespace portico::proxy {
 // itself. Owned by the worker.
 struct MemoryGuard {
   // Of the share, in percent: from there on free buffers are given back; responses say
-  // that their connection closes; requests are refused.
-  static constexpr uint64_t kShrink = 70, kNoKeepAlive = 80, kShed = 90;
+  // that their connection closes; all requests are refused, the others of
+  // RouteEntry::shed_percent having been refused before.
+  static constexpr uint64_t kShrink = 70, kNoKeepAlive = 80, kShedAll = 95;
   // What a connection and what belongs to it take beside buffers: objects, frames, the
   // arena of an exchange, and its parts in the kernel. Bytes.
   static constexpr uint64_t kConnectionBytes = 8 * 1024;
@@ -29,8 +30,9 @@ struct MemoryGuard {
 // Buffers, in use and free, and connections of both sides. Bytes.
 uint64_t AccountedBytes(event::Loop& loop, const observe::WorkerMetrics& metrics);
 
-// Looks anew. False: the request that begins is to be refused ("overloaded").
-bool HasMemory(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics);
+// Looks anew: how much of the share is used, in percent; 0 where that need not interest the request
+// that begins, which is below kShrink.
+uint64_t MemoryUsed(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics);
 
 }  // namespace portico::proxy
 

@@ -6,6 +6,7 @@
 
 #include "dataplane/base/fake_clock.h"
 #include "dataplane/event/engine_factory.h"
+#include "dataplane/snapshot/snapshot.h"
 
 namespace portico::proxy {
 namespace {
@@ -13,7 +14,9 @@ namespace {
 class MemoryGuardTest : public testing::Test {
  protected:
   MemoryGuardTest() : loop_(*event::CreateEpollEngine(), clock_) {}
-  bool Has() { return HasMemory(guard_, loop_, metrics_); }
+  // A request of the usual priority.
+  bool Has() { return Used() < snapshot::RouteEntry().shed_percent; }
+  uint64_t Used() { return MemoryUsed(guard_, loop_, metrics_); }
   void Hold(size_t bytes) {
     while (loop_.downstream_buffers().live_bytes() < bytes)
       held_.push_back(loop_.downstream_buffers().Allocate());
@@ -48,6 +51,15 @@ TEST_F(MemoryGuardTest, GoesThroughItsStagesAndBack) {
   EXPECT_FALSE(guard_.shrunk);
   EXPECT_GE(metrics_.overload_shrinks_total.value(), 1u);
   EXPECT_EQ(metrics_.overload_closes_total.value(), 2u);
+}
+
+TEST_F(MemoryGuardTest, SaysHowMuchWhereItMatters) {
+  Hold(69 << 16);
+  EXPECT_EQ(Used(), 0u);
+  for (const uint64_t percent : {70u, 86u, 94u, 96u, 120u}) {
+    Hold(percent << 16);
+    EXPECT_EQ(Used(), percent);
+  }
 }
 
 TEST_F(MemoryGuardTest, ConnectionsCount) {

@@ -40,9 +40,9 @@ std::optional<LocalReply> Prepare(Exchange& x) {
                       "the host asks for another client authentication than the connection's "
                       "server name did"};
   }
-  if (!HasMemory(x.worker.memory, x.loop(), x.worker.metrics)) [[unlikely]] {
-    return LocalReply{503, "overloaded", "the proxy is short of memory"};
-  }
+  const uint64_t memory_used = MemoryUsed(x.worker.memory, x.loop(), x.worker.metrics);
+  const LocalReply overloaded{503, "overloaded", "the proxy is short of memory"};
+  if (memory_used >= MemoryGuard::kShedAll) [[unlikely]] return overloaded;
   if (listener.https_redirect_port != 0 && !CameByHttps(request, hop)) {
     if (request.host.empty()) {
       return LocalReply{400, "missing_host", "without a host there is no https URL to go to"};
@@ -55,6 +55,7 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   if (x.route == nullptr) {
     return LocalReply{404, "no_route", "no route matches this host, path and method"};
   }
+  if (memory_used >= x.route->shed_percent) [[unlikely]] return overloaded;
   // Before the policies, so that what they say about the client is the last word.
   SetHopHeaders(request, hop, x.worker.random);
   x.worker.metrics.Expect(x.route->metric_id);

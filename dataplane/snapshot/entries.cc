@@ -17,6 +17,17 @@ int64_t NanosOr(bool has, const google::protobuf::Duration& field, absl::Duratio
   return absl::ToInt64Nanoseconds(api::DurationOr(has, field, otherwise));
 }
 
+uint8_t ShedPercent(v1::RoutePriority priority) {
+  switch (priority) {
+    case v1::ROUTE_PRIORITY_LOW:
+      return 85;
+    case v1::ROUTE_PRIORITY_HIGH:
+      return 95;
+    default:
+      return 90;
+  }
+}
+
 absl::Status Bad(const std::string& field, const absl::Status& why) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", why.message()));
 }
@@ -125,6 +136,7 @@ RouteEntry MakeRoute(std::shared_ptr<const RouteDetails> details, observe::Metri
   entry.metric_id = ids.Route(details->name);
   entry.attempts =
       static_cast<uint16_t>(std::min<uint32_t>(Or(spec.retry().attempts(), 2), UINT16_MAX));
+  entry.shed_percent = ShedPercent(spec.priority());
   entry.has_respond = details->respond != nullptr;
   entry.has_rewrite = details->has_rewrite_prefix || !details->rewrite_host.empty();
   entry.details = std::move(details);

@@ -105,8 +105,10 @@ struct alignas(kRouteAlignment) RouteEntry {
   uint64_t max_body_bytes = 0;  // 0: the listener's
   observe::RouteId metric_id;
   uint16_t attempts = 2;
-  bool has_respond = false;
-  bool has_rewrite = false;  // Of prefix or host.
+  // From so much of its memory on, in percent, a worker refuses requests for it.
+  uint8_t shed_percent = 90;
+  bool has_respond : 1 = false;
+  bool has_rewrite : 1 = false;  // Of prefix or host.
 
   const std::string& name() const { return details->name; }
 };

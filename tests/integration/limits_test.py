@@ -27,6 +27,14 @@ spec: {address: "127.0.0.1:0", https_redirect: {port: 8443}}
 kind: Route
 name: all
 spec: {match: {path: {prefix: /}}, respond: {status: 200, body: "here"}}
+---
+kind: Route
+name: later
+spec: {match: {path: {prefix: /later}}, priority: LOW, respond: {status: 200, body: "here"}}
+---
+kind: Route
+name: first
+spec: {match: {path: {prefix: /first}}, priority: HIGH, respond: {status: 200, body: "here"}}
 """
 LISTENERS = ("http", "few", "secure", "port")
 
@@ -91,6 +99,17 @@ class LimitsTest(unittest.TestCase):
         again = self.connect(proxy)
         response = again.request("GET", "/")
         self.assertEqual((response.status, response.header("connection")), (200, None))
+
+    def test_requests_are_shed_by_priority(self):
+        proxy = self.start("--memory-limit=4000000", workers=1)
+        idle = []
+        # Of 8 KiB each: 87 %, 92 %, 97 %.
+        for connections, served in ((425, ["/", "/first"]), (450, ["/first"]), (475, [])):
+            idle += [self.connect(proxy) for _ in range(connections - len(idle))]
+            support.wait_until(
+                lambda: proxy.metrics()["portico_downstream_connections_active"] >= connections - 4, "connections")
+            statuses = {path: idle.pop().request("GET", path).status for path in ("/later", "/", "/first")}
+            self.assertEqual(statuses, {path: 200 if path in served else 503 for path in statuses})
 
     def test_without_descriptors_accepting_rests_and_goes_on(self):
         proxy = self.start(workers=1, launcher=("prlimit", "--nofile=96:96"))
