@@ -58,6 +58,7 @@ TEST_P(MatcherTest, Picks) {
 #define E(x) "path { exact: '" x "' }"
 #define T(x) "path { template: '" x "' }"
 #define R(x) "path { regex: '" x "' }"
+#define G(x) "path { grpc { " x " } }"
 
 INSTANTIATE_TEST_SUITE_P(
     Paths, MatcherTest,
@@ -91,6 +92,29 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"empty segments count", {P("/a//b")}, "GET", "h", "/a/b", "", -1},
         Case{"empty segments match", {P("/a//b")}, "GET", "h", "/a//b/c", "", 0},
         Case{"backtracks out of a literal", {T("/a/b/{x}/d"), T("/a/{y}/c/e")}, "GET", "h", "/a/b/c/e", "", 1}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Grpc, MatcherTest,
+    testing::Values(
+        Case{"one method", {G("service: 'p.S' method: 'M'")}, "POST", "h", "/p.S/M", "", 0},
+        Case{"and no other", {G("service: 'p.S' method: 'M'")}, "POST", "h", "/p.S/Many", "", -1},
+        Case{"all methods", {G("service: 'p.S'")}, "POST", "h", "/p.S/M", "", 0},
+        Case{"of this service", {G("service: 'p.S'")}, "POST", "h", "/p.Services/M", "", -1},
+        Case{"method before service",
+             {G("service: 'p.S'"), G("service: 'p.S' method: 'M'")},
+             "POST",
+             "h",
+             "/p.S/M",
+             "",
+             1},
+        Case{"service before all", {P("/"), G("service: 'p.S'")}, "POST", "h", "/p.S/M", "", 1},
+        Case{"a path that says the same, by name",
+             {G("service: 'p.S'"), P("/p.S")},
+             "POST",
+             "h",
+             "/p.S/M",
+             "",
+             0}));
 
 INSTANTIATE_TEST_SUITE_P(
     Hosts, MatcherTest,
