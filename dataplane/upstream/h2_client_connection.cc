@@ -152,14 +152,15 @@ void H2ClientConnection::OnReceive(event::Operation& op) {
   }
   if (result > 0) {
     self.Feed(std::move(self.receive_.buffer));
+    // A TLS stream may put what is there already into the buffer at once.
     if (self.failure_.ok()) self.StartReceive();
   } else {
+    self.receive_.buffer.Reset();
     self.transport_ended_ = true;
     self.Fail(result < 0 ? net::ErrnoStatus(-result, "receive")
                          : absl::UnavailableError("the upstream closed the connection"),
               NGHTTP2_NO_ERROR, /*lost=*/true);
   }
-  self.receive_.buffer.Reset();
   self.Settle();
 }
 

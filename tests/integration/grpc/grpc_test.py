@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from tests.support import fleet as support
+from tests.support import tls_files
 from tests.support.http_client import fetch
 
 CONFIG = """
@@ -20,9 +21,9 @@ spec: {{path: "{folder}/access.log"}}
 ---
 kind: Upstream
 name: talk
-spec: {{endpoints: [{{address: "{endpoint}"}}], protocol: http2, outlier_detection: {{disabled: true}}}}
+spec: {{endpoints: [{{address: "{endpoint}"}}], protocol: http2{upstream_tls}, outlier_detection: {{disabled: true}}}}
 ---
-kind: Upstream
+{tls}kind: Upstream
 name: gone
 spec: {{endpoints: [{{address: "127.0.0.1:1"}}], protocol: http2}}
 ---
@@ -52,17 +53,38 @@ spec: {{match: {{path: {{prefix: /locked.Service}}}}, upstreams: [{{name: talk}}
 """
 
 
+# A listener with TLS, beside what else there is.
+TLS = """kind: Listener
+name: https
+spec: {{address: "127.0.0.1:0", tls: {{certificates: [main]}}}}
+---
+{certificate}---
+kind: CaBundle
+name: ca
+spec:
+  certificates: |
+{ca}---
+"""
+
+
 class GrpcTest(unittest.TestCase):
     def setUp(self):
         self.fleet = support.Fleet()
         self.addCleanup(self.fleet.stop)
-        file = self.fleet.path("talk.addresses")
-        self.server = self.fleet.add(support.Process(
-            self.fleet.folder, "talk", [support.binary("tests/integration/grpc/talk_server"), file], file))
-        config = self.fleet.write("config.yaml", CONFIG.format(
-            folder=self.fleet.folder, endpoint=self.server.addresses()["grpc"]))
-        self.proxy = self.fleet.proxy("p1", config=config, workers=2)
-        self.proxy.wait_ready()
+        self.server = self.start_server("talk")
+        self.proxy = self.start_proxy("p1", self.server)
+
+    def start_server(self, name, *arguments):
+        file = self.fleet.path(f"{name}.addresses")
+        command = [support.binary("tests/integration/grpc/talk_server"), file, *arguments]
+        return self.fleet.add(support.Process(self.fleet.folder, name, command, file))
+
+    def start_proxy(self, name, server, tls="", upstream_tls="", listeners=("http",)):
+        config = self.fleet.write(f"{name}.yaml", CONFIG.format(
+            folder=self.fleet.folder, endpoint=server.addresses()["grpc"], tls=tls, upstream_tls=upstream_tls))
+        proxy = self.fleet.proxy(name, config=config, workers=2, listeners=listeners)
+        proxy.wait_ready()
+        return proxy
 
     def run_client(self, *arguments, listener="http"):
         host, port = self.proxy.listener(listener)
@@ -88,6 +110,16 @@ class GrpcTest(unittest.TestCase):
         self.assertGreater(metrics['portico_grpc_requests_total{route="talk",status_class="ok"}'], 100)
         self.assertEqual(metrics['portico_grpc_responses_total{grpc_status="ABORTED"}'], 2)
 
+    def test_every_kind_of_call_over_tls(self):
+        """On both sides."""
+        authority = tls_files.Authority(self.fleet.path("certificates"))
+        pair = authority.issue("localhost", "127.0.0.1")
+        with open(authority.ca_path) as f:
+            tls = TLS.format(certificate=tls_files.certificate_yaml("main", pair), ca=tls_files.indented(f.read()))
+        server = self.start_server("secure-talk", pair.chain_path, pair.key_path)
+        self.proxy = self.start_proxy("secure", server, tls, ", tls: {ca_bundles: [ca], server_name: localhost}", ("http", "https"))
+        self.run_client(f"--ca={authority.ca_path}", "--authority=localhost", listener="https")
+
     def test_the_example_of_the_documentation(self):
         with open("docs/grpc.md") as f:
             example = re.search("```yaml\n(.*?)```", f.read(), re.DOTALL).group(1)
@@ -99,7 +131,7 @@ class GrpcTest(unittest.TestCase):
         # A browser's call of Say with an empty message.
         response = fetch(self.proxy.listener(), "POST", "/portico.test.Talk/Say",
                          [("Content-Type", "application/grpc-web+proto")], b"\0\0\0\0\0")
-        self.assertEqual((response.status, response.header("content-type")), (200, "application/grpc-web+proto"))
+        self.assertEqual((response.status, response.header("content-type")), (200, "application/grpc-web"))
         self.assertEqual(response.body[:6], b"\0\0\0\0\0\x80")
         self.assertIn(b"grpc-status:0\r\n", response.body)
 
