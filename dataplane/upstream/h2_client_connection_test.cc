@@ -1,6 +1,11 @@
 // An HTTP/2 connection to an upstream against a server of nghttp2: messages.
 #include "dataplane/upstream/h2_client_connection.h"
 
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "dataplane/upstream/h2_client_fixture.h"
 
 namespace portico::upstream {
@@ -8,6 +13,73 @@ namespace {
 
 using http::BodyKind;
 using Fields = H2TestFields;
+
+// Gives what has come in pieces, as a TLS stream does: each further one at once, when it is asked.
+class PiecemealStream final : public net::ByteStream {
+ public:
+  PiecemealStream(event::Loop& loop, std::unique_ptr<net::ByteStream> inner)
+      : loop_(loop), inner_(std::move(inner)) {
+    inner_receive_.context = this;
+    inner_receive_.on_complete = &OnReceived;
+    inner_receive_.pool = &loop.upstream_buffers();
+  }
+  void StartReceive(event::ReceiveOperation& op) override {
+    event::OperationAccess::Begin(op, event::Operation::Kind::kReceive);
+    if (!kept_.empty()) return loop_.CompleteLater(op, Give(op));
+    waiting_ = &op;
+    inner_->StartReceive(inner_receive_);
+  }
+  void StartSend(event::SendOperation& op) override { inner_->StartSend(op); }
+  void StartHangUpWatch(event::HangUpOperation& op) override { inner_->StartHangUpWatch(op); }
+  void Cancel(event::Operation& op) override {
+    inner_->Cancel(&op == waiting_ ? static_cast<event::Operation&>(inner_receive_) : op);
+  }
+  void ShutdownWrite() override { inner_->ShutdownWrite(); }
+  void Abort() override { inner_->Abort(); }
+  net::SocketAddress peer() const override { return inner_->peer(); }
+  net::SocketAddress local() const override { return inner_->local(); }
+
+ private:
+  static void OnReceived(event::Operation& op) {
+    PiecemealStream& self = *static_cast<PiecemealStream*>(op.context);
+    event::ReceiveOperation& waiting = *std::exchange(self.waiting_, nullptr);
+    self.kept_.append(self.inner_receive_.buffer.view());
+    self.inner_receive_.buffer.Reset();
+    const int32_t result = op.result() > 0 ? self.Give(waiting) : op.result();
+    event::OperationAccess::Complete(waiting, result);
+  }
+  int32_t Give(event::ReceiveOperation& op) {
+    const size_t size = std::min<size_t>(kept_.size(), 1000);
+    op.buffer = op.pool->Allocate();
+    std::copy_n(kept_.data(), size, op.buffer.data());
+    op.buffer.set_size(size);
+    kept_.erase(0, size);
+    return static_cast<int32_t>(size);
+  }
+
+  event::Loop& loop_;
+  std::unique_ptr<net::ByteStream> inner_;
+  event::ReceiveOperation inner_receive_;
+  event::ReceiveOperation* waiting_ = nullptr;
+  std::string kept_;
+};
+
+// Once the connection dropped what was there before it had asked.
+TEST_F(H2ClientTest, NothingOfARecordIsLost) {
+  wrap_ = [this](std::unique_ptr<net::ByteStream> inner) {
+    return std::make_unique<PiecemealStream>(loop_, std::move(inner));
+  };
+  Open();
+  H2Exchange& exchange = Begin();
+  event::Spawn(Run(exchange));
+  Turn();
+  std::string body(50'000, 'x');
+  for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7);
+  server().Respond(1, {{":status", "200"}}, body);
+  ASSERT_TRUE(Ends(exchange));
+  ASSERT_TRUE(exchange.status.ok()) << exchange.status;
+  EXPECT_TRUE(exchange.body == body);
+}
 
 TEST_F(H2ClientTest, ARequestAndItsResponse) {
   Open();

@@ -72,8 +72,9 @@ class H2ClientTest : public testing::Test {
     server_ = std::make_unique<H2TestServer>(fds[1], server);
     H2ClientOptions with_metrics = options;
     with_metrics.metrics = &metrics_;
-    owner_.connection =
-        MakeH2ClientConnection(loop_, net::MakeTcpStream(loop_, fds[0]), with_metrics, owner_);
+    std::unique_ptr<net::ByteStream> stream = net::MakeTcpStream(loop_, fds[0]);
+    if (wrap_) stream = wrap_(std::move(stream));
+    owner_.connection = MakeH2ClientConnection(loop_, std::move(stream), with_metrics, owner_);
     ++opened_;
   }
   ClientConnection& connection() { return *owner_.connection; }
@@ -174,6 +175,8 @@ class H2ClientTest : public testing::Test {
   std::unique_ptr<H2TestServer> server_;
   H2ClientOwner owner_;
   int opened_ = 0;
+  // Puts another stream around the connection's.
+  std::function<std::unique_ptr<net::ByteStream>(std::unique_ptr<net::ByteStream>)> wrap_;
   std::vector<std::unique_ptr<H2Exchange>> exchanges_;
 };
 
