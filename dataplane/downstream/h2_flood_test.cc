@@ -45,6 +45,8 @@ std::vector<Flood> Floods() {
        "window_update_flood"},
       {"EmptyData", H2Frame(1, 4, 1, kPost), [](uint32_t) { return H2Frame(0, 0, 1, ""); },
        "empty_frame_flood"},
+      {"PaddingOnly", H2Frame(1, 4, 1, kPost),
+       [](uint32_t) { return H2Frame(0, 8, 1, std::string(1, '\0')); }, "empty_frame_flood"},
       {"EmptyContinuation", H2Frame(1, 1, 1, H2GetBlock()),
        [](uint32_t) { return H2Frame(9, 0, 1, ""); }, "empty_frame_flood"},
       {"Continuation", H2Frame(1, 1, 1, H2GetBlock()),

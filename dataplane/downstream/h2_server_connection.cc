@@ -144,37 +144,19 @@ void H2ServerConnection::Feed(const base::Buffer& bytes) {
 }
 
 bool H2ServerConnection::LookAtFrames(std::string_view bytes) {
-  const uint32_t newest = newest_stream_;
-  return frames_.Walk(bytes, [this, newest](const http::H2FrameHead& head) {
-    if (http::BreaksFraming(head)) {
-      Violation("h2_protocol_error", NGHTTP2_PROTOCOL_ERROR);
-      return false;
-    }
-    if (head.type == NGHTTP2_HEADERS || head.type == NGHTTP2_DATA) return JudgeClosed(head, newest);
+  using Verdict = http::H2StreamRules::Verdict;
+  return frames_.Walk(bytes, [this](const http::H2FrameHead& head) {
+    const Verdict verdict = rules_.See(head);
     const auto kind = http::FloodKindOf(head);
-    if (!kind.has_value() || guard_.Take(*kind, context_.loop.now())) return true;
-    Violation(http::H2FloodGuard::Reason(*kind), NGHTTP2_ENHANCE_YOUR_CALM);
-    return false;
+    if (verdict == Verdict::kStreamClosed) {
+      Violation("h2_stream_closed", NGHTTP2_STREAM_CLOSED);
+    } else if (verdict == Verdict::kProtocolError || http::BreaksFraming(head)) {
+      Violation("h2_protocol_error", NGHTTP2_PROTOCOL_ERROR);
+    } else if (kind.has_value() && !guard_.Take(*kind, context_.loop.now())) {
+      Violation(http::H2FloodGuard::Reason(*kind), NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    return !violated_;
   });
-}
-
-bool H2ServerConnection::JudgeClosed(const http::H2FrameHead& head, uint32_t newest) {
-  const bool headers = head.type == NGHTTP2_HEADERS;
-  if (headers) newest_stream_ = std::max(newest_stream_, head.stream);
-  const auto id = static_cast<int32_t>(head.stream);
-  // Behind the last GOAWAY streams are ignored, and so is what follows on them.
-  const bool known = closing_ == Closing::kLast || head.stream > newest || head.stream % 2 == 0 ||
-                     nghttp2_session_find_stream(session_, id) != nullptr;
-  if (!known && !closed_streams_.reset(head.stream)) {
-    const bool closed = !headers || closed_streams_.ended(head.stream);
-    Violation(closed ? "h2_stream_closed" : "h2_protocol_error",
-              closed ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR);
-    return false;
-  }
-  const auto kind = http::FloodKindOf(head);
-  if (!kind.has_value() || guard_.Take(*kind, context_.loop.now())) return true;
-  Violation(http::H2FloodGuard::Reason(*kind), NGHTTP2_ENHANCE_YOUR_CALM);
-  return false;
 }
 
 void H2ServerConnection::BeginExchanges() {

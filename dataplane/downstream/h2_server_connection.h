@@ -13,7 +13,6 @@
 #include "absl/status/status.h"
 #include "dataplane/base/buffer.h"
 #include "dataplane/downstream/connection.h"
-#include "dataplane/downstream/h2_closed_streams.h"
 #include "dataplane/downstream/server_context.h"
 #include "dataplane/event/await.h"
 #include "dataplane/event/cancel.h"
@@ -24,6 +23,7 @@
 #include "dataplane/http/h2_flood.h"
 #include "dataplane/http/h2_frames.h"
 #include "dataplane/http/h2_output.h"
+#include "dataplane/http/h2_stream_rules.h"
 #include "dataplane/net/byte_stream.h"
 
 namespace portico::downstream {
@@ -98,8 +98,6 @@ class H2ServerConnection final : public ServerConnection {
   void Feed(const base::Buffer& bytes);
   // False: too many frames of some kind, or one that nghttp2 would let pass.
   bool LookAtFrames(std::string_view bytes);
-  // DATA and HEADERS for streams that are no more. `newest`: the newest that the session knows.
-  bool JudgeClosed(const http::H2FrameHead& head, uint32_t newest);
   void BeginExchanges();
   // Takes from the session what it has to send, as far as there is room.
   void Pump();
@@ -161,8 +159,7 @@ class H2ServerConnection final : public ServerConnection {
   // Of what comes.
   http::H2FrameWalker frames_{http::H2FrameWalker::kPrefaceBytes};
   http::H2FloodGuard guard_;
-  H2ClosedStreams closed_streams_;
-  uint32_t newest_stream_ = 0;  // Of those that HEADERS were seen for.
+  http::H2StreamRules rules_;
   http::H2FieldCollector fields_;
   H2ServerStream* block_stream_ = nullptr;  // Whose header block is being read.
   http::HeaderList* block_trailers_ = nullptr;

@@ -223,6 +223,13 @@ int H2SessionEvents::OnFrame(nghttp2_session* session, const nghttp2_frame* fram
     if (stream != nullptr && stream->serving_ && !stream->broken_ && !stream->EndBody()) {
       connection.ResetStream(*stream, NGHTTP2_PROTOCOL_ERROR, "conflicting_length");
     }
+  } else if (frame->hd.type == NGHTTP2_DATA) {
+    // Padding alone is as little as nothing; what has no bytes at all was counted before.
+    constexpr auto kKind = http::H2FloodGuard::Kind::kEmptyFrame;
+    if (frame->hd.length > 0 && frame->hd.length <= frame->data.padlen &&
+        !connection.guard_.Take(kKind, connection.context_.loop.now())) {
+      connection.Violation(http::H2FloodGuard::Reason(kKind), NGHTTP2_ENHANCE_YOUR_CALM);
+    }
   } else if (frame->hd.type == NGHTTP2_SETTINGS) {
     connection.settled_ = true;
   }
@@ -249,9 +256,6 @@ int H2SessionEvents::OnData(nghttp2_session* session, uint8_t, int32_t id, const
 int H2SessionEvents::OnStreamClose(nghttp2_session* session, int32_t id, uint32_t, void* user) {
   H2ServerConnection& connection = ConnectionOf(user);
   H2ServerStream* const stream = StreamOf(session, id);
-  if (!connection.closed_streams_.reset(static_cast<uint32_t>(id))) {
-    connection.closed_streams_.WasEnded(static_cast<uint32_t>(id));
-  }
   if (stream == nullptr) return 0;
   if (connection.block_stream_ == stream) connection.block_stream_ = nullptr;
   stream->closed_ = true;
@@ -266,9 +270,6 @@ int H2SessionEvents::OnStreamClose(nghttp2_session* session, int32_t id, uint32_
 int H2SessionEvents::OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
   H2ServerConnection& connection = ConnectionOf(user);
   if (frame->hd.type == NGHTTP2_RST_STREAM) {
-    // Those that were refused were more than there may be.
-    connection.closed_streams_.WasReset(static_cast<uint32_t>(frame->hd.stream_id),
-                                        4 * size_t{connection.context_.options.http2_max_streams});
     const std::string_view reason = H2ErrorReason(frame->rst_stream.error_code);
     if (reason.empty()) return 0;
     const H2ServerStream* const stream = StreamOf(session, frame->hd.stream_id);
