@@ -88,7 +88,14 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   if (auto reply = RunRequestPolicies(*x.policy)) return reply;
   RewriteRequest(request, *x.route);
   if (x.grpc != Grpc::kNone) [[unlikely]] return PrepareGrpc(x);
-  if (!request.upgrade.empty()) [[unlikely]] PrepareUpgrade(x);
+  if (!request.upgrade.empty()) [[unlikely]] {
+    // Whoever asks for a tunnel by HTTP/2 takes every 2xx for one (RFC 8441 section 5).
+    if (request.version == http::Version::kHttp2 && x.route->has_respond &&
+        x.route->details->respond->status / 100 == 2) {
+      return LocalReply{501, "connect_not_supported", "the route opens no tunnel"};
+    }
+    PrepareUpgrade(x);
+  }
   return std::nullopt;
 }
 
