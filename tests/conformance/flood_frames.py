@@ -14,7 +14,7 @@ PROTOCOL = CALM | {"PROTOCOL_ERROR"}
 
 class Flood:
     """`make(scheme)`: all bytes behind the client's preface. `codes`: of GOAWAY. `refused`: the connection may as well live
-    on, if none of its requests but the first is served. `reads`: whether the client takes answers while it sends."""
+    on, if none of its requests but the first is served. None among the codes: it may be closed without a GOAWAY. `reads`: whether the client takes answers while it sends."""
 
     def __init__(self, name, make, codes=CALM, reads=True, refused=False):
         self.name, self.make, self.codes, self.reads, self.refused = name, make, codes, reads, refused
@@ -77,7 +77,7 @@ FLOODS = (
     Flood("HPACK bomb of cookies", lambda scheme: _bomb(scheme, b"cookie", b"a"), codes=PROTOCOL | {"COMPRESSION_ERROR"}, refused=True),
     Flood("HPACK bomb of empty fields", lambda scheme: _bomb(scheme, b"x", b""), codes=PROTOCOL | {"COMPRESSION_ERROR"}, refused=True),
     Flood("RST_STREAM of a closed stream", lambda scheme: _opened(scheme) + h2.rst_stream(1) * COUNT, codes=PROTOCOL | {"STREAM_CLOSED"}),
-    Flood("GOAWAY", lambda _: h2.frame(h2.GOAWAY, payload=struct.pack(">II", 0, 0)) * COUNT, codes=CALM | {"NO_ERROR"}),
+    Flood("GOAWAY", lambda _: h2.frame(h2.GOAWAY, payload=struct.pack(">II", 0, 0)) * COUNT, codes=CALM | {"NO_ERROR", None}),
     Flood("frames of unknown type", lambda _: h2.frame(0xbb, payload=b"12345678") * COUNT),
 )
 

@@ -75,7 +75,7 @@ spec: {{match: {{path: {{prefix: /down.Service}}}}, upstreams: [{{name: down}}],
 ---
 kind: Route
 name: slow
-spec: {{match: {{path: {{prefix: /slow.Service}}}}, upstreams: [{{name: python}}], timeout: 0.5s, rewrite: {{path_prefix: /conformance.Echo}}}}
+spec: {{match: {{path: {{prefix: /slow.Service}}}}, upstreams: [{{name: python}}], timeout: 0.5s, rewrite: {{prefix: /conformance.Echo}}}}
 ---
 kind: Route
 name: forbidden

@@ -66,8 +66,11 @@ def main():
                 target = h2_targets.TARGETS[name](fleet, **secure)
                 for transport in transports:
                     cases = verified(fleet, target, transport) if name == options.target else run_h2spec(fleet, target, transport)
-                    passed[name, transport] = h2spec_report.count(cases)
-                    verdicts.say(f"{name}, {transport}: {passed[name, transport]} of {len(cases)} cases passed")
+                    intended = sum(case.outcome != "passed" and bool(h2spec_report.exception_for(case, transport)) for case in cases)
+                    # What is right for one that speaks HTTP/1.1 on the same port counts for neither.
+                    passed[name, transport] = h2spec_report.count(cases) + intended
+                    verdicts.say(f"{name}, {transport}: {h2spec_report.count(cases)} of {len(cases)} cases passed"
+                                 + (f", {intended} not by intent" if intended else ""))
                     if name == options.target:
                         judge(verdicts, cases, transport)
                     else:

@@ -42,13 +42,15 @@ def ask_http1(address, name, cut):
 def ask_http2(address, name, cut):
     with h2.Connection(address, first=h2.settings() + h2.frame(h2.SETTINGS, h2.ACK), timeout=15) as connection:
         connection.send(h2.headers(1, h2.request(path=b"/" + name.replace(" ", "%20").encode(), authority=b"h")))
-        found, body = None, False
+        import hpack
+        decoder, found, body = hpack.Decoder(), None, False
         while (frame := connection.read()) is not None:
             kind, flags, stream, payload = frame
             body = body or kind == h2.DATA
-            if kind == h2.HEADERS and found != 200 and not body:
-                # Informational ones come before. Its own answers, which are 502, are the only ones that are not in the static table.
-                found = 200 if payload.lstrip(b"\x20\x3f")[:1] == b"\x88" else 502
+            if kind == h2.HEADERS:
+                status = dict(decoder.decode(payload)).get(":status")
+                # Informational ones come before, trailers behind.
+                found = int(status) if status and not body else found
             if stream == 1 and kind == h2.RST_STREAM:
                 return cut
             if stream == 1 and kind in (h2.HEADERS, h2.DATA) and flags & h2.END_STREAM:

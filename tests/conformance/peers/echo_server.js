@@ -12,7 +12,8 @@ const server = http.createServer((request, response) => {
   });
 });
 server.on('clientError', (error, socket) => {
-  if (error.code !== 'ECONNRESET') fs.writeSync(log, `ERROR ${error.code}\n`);
+  // The end of a request that was cut is not another one.
+  if (!['ECONNRESET', 'HPE_INVALID_EOF_STATE'].includes(error.code)) fs.writeSync(log, `ERROR ${error.code}\n`);
   socket.destroy();
 });
 server.keepAliveTimeout = 60000;
