@@ -15,13 +15,47 @@ namespace portico::http::internal {
 inline constexpr size_t kIds = static_cast<size_t>(HeaderId::kCount);
 
 // In the order of HeaderId.
-inline constexpr std::array<std::string_view, kIds> kNames = {
-    "", "accept", "accept-encoding", "authorization", "cache-control", "connection", "content-length",
-    "content-type", "cookie", "date", "expect", "forwarded", "grpc-status", "grpc-timeout", "host", "keep-alive",
-    "location", "origin", "proxy-authenticate", "proxy-authorization", "proxy-connection", "ratelimit",
-    "ratelimit-policy", "retry-after", "server", "set-cookie", "te", "traceparent", "tracestate", "trailer",
-    "transfer-encoding", "upgrade", "user-agent", "via", "www-authenticate", "x-api-key", "x-forwarded-for",
-    "x-forwarded-host", "x-forwarded-proto", "x-request-id"};
+inline constexpr std::array<std::string_view, kIds> kNames = {"",
+                                                              "accept",
+                                                              "accept-encoding",
+                                                              "authorization",
+                                                              "cache-control",
+                                                              "connection",
+                                                              "content-length",
+                                                              "content-type",
+                                                              "cookie",
+                                                              "date",
+                                                              "expect",
+                                                              "forwarded",
+                                                              "grpc-status",
+                                                              "grpc-timeout",
+                                                              "host",
+                                                              "keep-alive",
+                                                              "location",
+                                                              "origin",
+                                                              "proxy-authenticate",
+                                                              "proxy-authorization",
+                                                              "proxy-connection",
+                                                              "ratelimit",
+                                                              "ratelimit-policy",
+                                                              "retry-after",
+                                                              "server",
+                                                              "set-cookie",
+                                                              "te",
+                                                              "traceparent",
+                                                              "tracestate",
+                                                              "trailer",
+                                                              "transfer-encoding",
+                                                              "upgrade",
+                                                              "user-agent",
+                                                              "via",
+                                                              "www-authenticate",
+                                                              "x-api-key",
+                                                              "x-forwarded-client-cert",
+                                                              "x-forwarded-for",
+                                                              "x-forwarded-host",
+                                                              "x-forwarded-proto",
+                                                              "x-request-id"};
 
 // Length, first and last character tell the names apart. Which slot they go to is
 // found by trying factors when this file is compiled.
@@ -40,7 +74,8 @@ struct Table {
 constexpr bool Fill(Table& table) {
   table.id = {};
   for (size_t i = 1; i < kIds; ++i) {
-    uint8_t& slot = table.id[Slot(kNames[i].size(), kNames[i].front(), kNames[i].back(), table.factor)];
+    uint8_t& slot =
+        table.id[Slot(kNames[i].size(), kNames[i].front(), kNames[i].back(), table.factor)];
     if (slot != 0) return false;
     slot = static_cast<uint8_t>(i);
   }
@@ -108,7 +143,8 @@ inline bool IsName(std::string_view name, const NameWords& words) {
     return WordEquals<uint64_t>(name.data(), words, size - 8);
   }
   if (size >= 4) {
-    return WordEquals<uint32_t>(name.data(), words, 0) && WordEquals<uint32_t>(name.data(), words, size - 4);
+    return WordEquals<uint32_t>(name.data(), words, 0) &&
+           WordEquals<uint32_t>(name.data(), words, size - 4);
   }
   for (size_t i = 0; i < size; ++i) {
     if (!WordEquals<uint8_t>(name.data(), words, i)) return false;

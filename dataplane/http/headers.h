@@ -19,7 +19,8 @@ enum class HeaderId : uint8_t {
   kDate, kExpect, kForwarded, kGrpcStatus, kGrpcTimeout, kHost, kKeepAlive, kLocation, kOrigin,
   kProxyAuthenticate, kProxyAuthorization, kProxyConnection, kRateLimit, kRateLimitPolicy, kRetryAfter,
   kServer, kSetCookie, kTe, kTraceparent, kTracestate, kTrailer, kTransferEncoding, kUpgrade, kUserAgent, kVia,
-  kWwwAuthenticate, kXApiKey, kXForwardedFor, kXForwardedHost, kXForwardedProto, kXRequestId,
+  kWwwAuthenticate, kXApiKey, kXForwardedClientCert, kXForwardedFor, kXForwardedHost,
+  kXForwardedProto, kXRequestId,
   kCount
 };
 

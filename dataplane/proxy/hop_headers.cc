@@ -38,17 +38,7 @@ bool WalkLeft(std::string_view value, const Hop& hop, net::IpAddress& client) {
   }
 }
 
-constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";
 constexpr size_t kMaxCertificateValue = 8 * 1024;
-
-void RemoveClientCertificate(http::HeaderList& headers) {
-  for (http::HeaderField& field : headers) {
-    if (field.id == HeaderId::kOther && field.name.size() == kClientCertificate.size() &&
-        http::EqualsIgnoreCase(field.name, kClientCertificate)) {
-      field.name = {};
-    }
-  }
-}
 
 // In quotes, where the value could be read as more than one.
 char* PutValue(std::string_view value, bool quoted, char* out) {
@@ -154,9 +144,10 @@ void SetHopHeaders(http::RequestHead& request, const Hop& hop, upstream::Random&
   headers.Set(HeaderId::kXForwardedFor, forwarded_for);
 
   const bool proven = hop.tls != nullptr && hop.tls->has_peer_certificate;
-  if (proven || !trusted) RemoveClientCertificate(headers);
+  if (proven || !trusted) headers.Remove(HeaderId::kXForwardedClientCert);
   if (proven) {
-    headers.Add(kClientCertificate, ClientCertificateValue(hop.tls->peer_certificate, arena));
+    headers.Add(HeaderId::kXForwardedClientCert,
+                ClientCertificateValue(hop.tls->peer_certificate, arena));
   }
 
   if (!trusted || headers.Count(HeaderId::kXForwardedProto) != 1) {
