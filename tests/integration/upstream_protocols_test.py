@@ -67,7 +67,7 @@ class UpstreamProtocolsTest(unittest.TestCase):
         config = os.path.join(folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"""
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+user root; daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{}}
 http {{
   access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
@@ -79,8 +79,10 @@ http {{
   }}
 }}
 """)
-        Server(self, folder, [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-c", config])
-        support.wait_until(lambda: listens(port), "nginx")
+        server = Server(self, folder, [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", folder, "-c", config])
+        support.wait_until(lambda: listens(port) or server.process.poll() is not None, "nginx")
+        with open(server.log_path, encoding="utf-8") as log:
+            self.assertIsNone(server.process.poll(), log.read())
         return f"127.0.0.1:{port}"
 
     def ca_bundle(self, name="internal", authority=None):
