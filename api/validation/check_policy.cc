@@ -171,7 +171,7 @@ void CheckRateLimitPolicy(const v1::RateLimitPolicy& policy, Report& report) {
         continue;
       case v1::RateLimitKey::PART_NOT_SET:
         report.Add(at, "", "names nothing to count by",
-                   "set one of client_address, consumer, route, header, claim");
+                   "set one of client_address, consumer, route, header, claim, client_certificate");
         continue;
       default:
         duplicates.Check(report, at, absl::StrCat("part ", part.part_case()), "");

@@ -14,6 +14,13 @@ struct PeerCertificate {
   std::string subject;                 // RFC 2253.
   std::vector<std::string> dns_names;  // Subject alternative names.
   std::vector<std::string> uris;
+
+  // Whom it names, as policies and logs say it: the first URI, or else the first DNS name, or else
+  // the subject. Outlives renewals, unlike the fingerprint.
+  std::string_view Identity() const {
+    if (!uris.empty()) return uris.front();
+    return dns_names.empty() ? std::string_view(subject) : std::string_view(dns_names.front());
+  }
 };
 
 // Which client authentication names are held to.

@@ -26,6 +26,8 @@ struct AccessRecord {
   std::string_view request_id, method, host, path, route, upstream, endpoint, consumer, reason,
       detail;
   std::string_view listener, protocol, user_agent;
+  // TlsInfo::version; whom the client's certificate names. Empty: none.
+  std::string_view tls_version, tls_client;
   bool query = false;  // The request had one.
   int status = 0;
   int grpc_status = -1;  // -1: none

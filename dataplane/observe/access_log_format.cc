@@ -170,6 +170,8 @@ void AccessLogFormatter::AppendLine(const AccessRecord& record, std::string& out
   out += '"';
   AppendText("listener", record.listener, out);
   AppendText("protocol", record.protocol, out);
+  AppendText("tls_version", record.tls_version, out);
+  AppendText("tls_client", record.tls_client, out);
   std::array<char, 48> client;
   AppendText("client", {client.data(), record.client.Format(client.data())}, out);
   AppendInteger("client_port", record.client_port, out);

@@ -76,12 +76,15 @@ TEST(AccessLogFormatter, AWholeLine) {
   record.attempts = 2;
   record.listener = "http";
   record.protocol = "HTTP/1.1";
+  record.tls_version = "TLSv1.3";
+  record.tls_client = "spiffe://example.com/job";
   record.user_agent = "curl/8";
   record.request_headers = sent;
   std::string line;
   AccessLogFormatter formatter;
   formatter.AppendLine(record, line);
   EXPECT_EQ(line, R"({"time":"2026-01-01T00:00:00.007Z","listener":"http","protocol":"HTTP/1.1",)"
+                  R"("tls_version":"TLSv1.3","tls_client":"spiffe://example.com/job",)"
                   R"("client":"2001:db8::1","client_port":4711,"request_id":"r-1","method":"GET",)"
                   R"("host":"example.com","path":"/users/4\"2","query":true,"status":200,)"
                   R"("route":"users","upstream":"users-backend","endpoint":"127.0.0.1:81",)"

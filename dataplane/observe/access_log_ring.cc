@@ -40,12 +40,12 @@ struct Mark {
 static_assert(sizeof(Mark) == kAlignment);
 
 // In the order in which they are stored.
-constexpr std::array<std::string_view AccessRecord::*, 13> kTexts = {
+constexpr std::array<std::string_view AccessRecord::*, 15> kTexts = {
     &AccessRecord::request_id, &AccessRecord::method,   &AccessRecord::host,
     &AccessRecord::path,       &AccessRecord::route,    &AccessRecord::upstream,
     &AccessRecord::endpoint,   &AccessRecord::consumer, &AccessRecord::reason,
     &AccessRecord::detail,     &AccessRecord::listener, &AccessRecord::protocol,
-    &AccessRecord::user_agent,
+    &AccessRecord::user_agent, &AccessRecord::tls_version, &AccessRecord::tls_client,
 };
 
 static_assert(AccessLogRing::kMaxTextBytes <= std::numeric_limits<Length>::max());

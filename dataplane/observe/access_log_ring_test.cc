@@ -30,6 +30,8 @@ TEST(AccessLogRing, ARecordComesOutAsItWentIn) {
   in.method = "GET";
   in.detail = "last but";
   in.user_agent = "agent";
+  in.tls_version = "TLSv1.2";
+  in.tls_client = "CN=job";
   in.query = true;
   in.status = 5;
   in.request_bytes = 6;
@@ -52,6 +54,8 @@ TEST(AccessLogRing, ARecordComesOutAsItWentIn) {
     EXPECT_EQ(out.host, "");
     EXPECT_EQ(out.detail, "last but");
     EXPECT_EQ(out.user_agent, "agent");
+    EXPECT_EQ(out.tls_version, "TLSv1.2");
+    EXPECT_EQ(out.tls_client, "CN=job");
     EXPECT_TRUE(out.query);
     EXPECT_EQ(out.status, 5);
     EXPECT_EQ(out.request_bytes, 6u);

@@ -61,6 +61,10 @@ void WriteAccessLog(const Exchange& x, int64_t duration) {
   record.detail = x.detail;
   record.listener = x.connection.listener_name;
   record.protocol = ProtocolName(request.version);
+  if (const net::TlsInfo* tls = x.connection.tls; tls != nullptr) {
+    record.tls_version = tls->version;
+    if (tls->has_peer_certificate) record.tls_client = tls->peer_certificate.Identity();
+  }
   const http::HeaderField* agent = request.headers.Find(http::HeaderId::kUserAgent);
   if (agent != nullptr) record.user_agent = agent->value;
   record.status = x.status;

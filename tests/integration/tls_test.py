@@ -1,7 +1,9 @@
 """TLS through the real proxy: certificates by name, protocols, client certificates, resumption, rotation. The configuration is
 the example of docs/tls.md."""
 
+import base64
 import http.client
+import json
 import os
 import re
 import socket
@@ -42,6 +44,18 @@ class Authority:
                 "-days", "1", "-extfile", base + ".ext", "-out", base + ".pem")
         return base + ".pem", base + ".key"
 
+    def ocsp(self, chain):
+        """An OCSP response (DER) that says that the leaf of `chain` is good."""
+        base = os.path.splitext(chain)[0]
+        serial = openssl("x509", "-in", chain, "-noout", "-serial").split("=")[1].strip()
+        with open(base + ".index", "w") as f:
+            f.write(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=leaf\n")
+        openssl("ocsp", "-issuer", self.pem, "-cert", chain, "-no_nonce", "-reqout", base + ".req")
+        openssl("ocsp", "-index", base + ".index", "-rsigner", self.pem, "-rkey", self.key, "-CA", self.pem, "-reqin", base + ".req",
+                "-respout", base + ".ocsp", "-ndays", "1")
+        with open(base + ".ocsp", "rb") as f:
+            return f.read()
+
 
 def read(path):
     with open(path, encoding="utf-8") as f:
@@ -52,9 +66,9 @@ def indented(text, spaces=4):
     return "".join(" " * spaces + line + "\n" for line in text.strip().splitlines())
 
 
-def certificate(name, chain, key):
+def certificate(name, chain, key, ocsp=b""):
     return (f"kind: Certificate\nname: {name}\nspec:\n  chain: |\n{indented(read(chain))}"
-            f"  private_key: |\n{indented(read(key))}")
+            f"  private_key: |\n{indented(read(key))}" + (f"  ocsp_response: {base64.b64encode(ocsp).decode()}\n" if ocsp else ""))
 
 
 def fingerprint(path):
@@ -102,8 +116,18 @@ class TlsTest(unittest.TestCase):
         documents[1] = f"kind: CaBundle\nname: partners\nspec:\n  certificates: |\n{indented(read(cls.partners.pem))}"
         text = "---\n".join(documents)
         text = text.replace("0.0.0.0:8443", "127.0.0.1:0").replace("127.0.0.1:9001", cls.upstream.address)
+        text = text.replace("spec:\n  address:", "spec:\n  access_log: tls\n  address:")
         return text.replace("certificates: [web]", "certificates: [web, rsa, other]") + "---\n" + "---\n".join(
-            [certificate("rsa", *cls.rsa), certificate("other", *cls.other)])
+            [certificate("rsa", *cls.rsa), certificate("other", *cls.other), f"""kind: AccessLog
+name: tls
+spec: {{path: {cls.fleet.path("tls.log")}}}
+""", """kind: RateLimitPolicy
+name: per-certificate
+spec: {rate: {requests: 2, per: 1h}, key: [{client_certificate: {}}]}
+""", """kind: Route
+name: limited
+spec: {match: {path: {prefix: /limited}}, upstreams: [{name: echo}], rate_limits: [per-certificate]}
+"""])
 
     def context(self, client=None, version=None, alpn=None, ciphers=None):
         context = ssl.create_default_context(cafile=self.authority.pem)
@@ -122,9 +146,9 @@ class TlsTest(unittest.TestCase):
         raw = socket.create_connection(self.proxies[proxy].listener("https"), timeout=20)
         return context.wrap_socket(raw, server_hostname=name, session=session)
 
-    def ask(self, connection, host="www.example.com", fields=""):
+    def ask(self, connection, host="www.example.com", fields="", path="/"):
         """(status, body)"""
-        connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
         response = http.client.HTTPResponse(connection)
         response.begin()
         return response.status, response.read().decode()
@@ -184,6 +208,41 @@ class TlsTest(unittest.TestCase):
             status, head = self.ask(connection, fields="X-Forwarded-Client-Cert: Hash=forged\r\n")
             self.assertEqual(status, 200)
             self.assertNotIn("forged", head)
+
+    def test_policies_and_the_access_log_know_the_client(self):
+        """One counter for each client, by its certificate; the access log says whom it names."""
+        with self.connect("admin.example.com", client=self.client) as connection:
+            self.assertEqual([self.ask(connection, "admin.example.com", path="/limited")[0] for _ in range(3)], [200, 200, 429])
+        renewed = self.partners.issue("URI:spiffe://example.com/job")
+        with self.connect("admin.example.com", client=renewed) as connection:
+            self.assertEqual(self.ask(connection, "admin.example.com", path="/limited")[0], 429)
+        other = self.partners.issue("URI:spiffe://example.com/other")
+        with self.connect("admin.example.com", client=other, version=ssl.TLSVersion.TLSv1_2) as connection:
+            self.assertEqual(self.ask(connection, "admin.example.com", path="/limited")[0], 200)
+        with self.connect("www.example.com") as connection:
+            self.assertEqual(self.ask(connection, path="/limited")[0], 200)
+
+        def lines():
+            entries = [json.loads(line) for line in read(self.fleet.path("tls.log")).splitlines()]
+            return [(entry.get("tls_version"), entry.get("tls_client")) for entry in entries if entry["path"] == "/limited"]
+        job, other = "spiffe://example.com/job", "spiffe://example.com/other"
+        support.wait_until(lambda: len(lines()) == 6, "six lines in the access log")
+        self.assertEqual(lines(), [("TLSv1.3", job)] * 4 + [("TLSv1.2", other), ("TLSv1.3", None)])
+
+    def test_ocsp_response_is_stapled(self):
+        def stapled(version):
+            host, port = self.proxies[0].listener("https")
+            return openssl("s_client", "-connect", f"{host}:{port}", version, "-servername", "other.example.com", "-status",
+                           "-CAfile", self.authority.pem, stdin="")
+        self.assertIn("OCSP response: no response sent", stapled("-tls1_3"))
+        self.fleet.apply(self.control, certificate("other", *self.other, self.authority.ocsp(self.other[0])), "--wait")
+        try:
+            for version in ("-tls1_2", "-tls1_3"):
+                text = stapled(version)
+                self.assertIn("OCSP Response Status: successful", text)
+                self.assertIn("Cert Status: good", text)
+        finally:
+            self.fleet.apply(self.control, certificate("other", *self.other), "--wait")
 
     def test_misdirected_requests(self):
         with self.connect("www.example.com") as connection:

@@ -77,6 +77,9 @@ std::string Describe(const v1::RateLimitPolicy& policy) {
       case v1::RateLimitKey::kClaim:
         parts.push_back(absl::StrCat("claim ", key.claim()));
         break;
+      case v1::RateLimitKey::kClientCertificate:
+        parts.push_back("client_certificate");
+        break;
       case v1::RateLimitKey::PART_NOT_SET:
         break;
     }

@@ -34,6 +34,8 @@ Limit::KeyPart MakePart(const v1::RateLimitKey& key) {
       return {Limit::Part::kHeader, absl::AsciiStrToLower(key.header())};
     case v1::RateLimitKey::kClaim:
       return {Limit::Part::kClaim, key.claim()};
+    case v1::RateLimitKey::kClientCertificate:
+      return {Limit::Part::kClientCertificate, ""};
     case v1::RateLimitKey::kClientAddress:
     case v1::RateLimitKey::PART_NOT_SET:
       break;

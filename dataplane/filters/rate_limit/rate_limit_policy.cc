@@ -106,6 +106,13 @@ CellKey RateLimitPolicy::KeyOf(size_t place, const snapshot::PolicyContext& cont
                          : context.identity.claims->Find(part.name).value_or(std::string_view()),
                      *table_);
         break;
+      case Limit::Part::kClientCertificate:
+        if (context.tls == nullptr || !context.tls->has_peer_certificate) {
+          text.AddAddress(context.client);
+        } else {
+          text.AddPart('t', context.tls->peer_certificate.Identity(), *table_);
+        }
+        break;
     }
   }
   return table_->HashOf(text.view());

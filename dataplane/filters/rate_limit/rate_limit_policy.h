@@ -26,7 +26,7 @@ struct LimitRate {
 
 // A RateLimitPolicy with what plans make of it. Immutable, shared by routes.
 struct Limit {
-  enum class Part : uint8_t { kClientAddress, kConsumer, kRoute, kHeader, kClaim };
+  enum class Part : uint8_t { kClientAddress, kConsumer, kRoute, kHeader, kClaim, kClientCertificate };
   struct KeyPart {
     Part part;
     std::string name;  // Of kHeader (lower case) and kClaim.

@@ -165,6 +165,27 @@ TEST_F(RateLimitTest, KeyParts) {
     EXPECT_EQ(Admitted(*policy, 2), 1) << "no token";
   }
   {
+    const auto policy =
+        Build(Policy("t", "requests: 1, per: 60s", "{client_certificate: {}}") + Route("t"));
+    net::TlsInfo job, renewed, other, none;
+    job.has_peer_certificate = renewed.has_peer_certificate = other.has_peer_certificate = true;
+    job.peer_certificate = {"01", "CN=job", {"job.example.com"}, {"spiffe://example.com/job"}};
+    renewed.peer_certificate = {"02", "CN=new", {}, {"spiffe://example.com/job"}};
+    other.peer_certificate = {"03", "CN=job", {"job.example.com"}, {}};
+    const auto with = [](const net::TlsInfo* tls, const char* address = "192.0.2.7") {
+      return [=](TestExchange& e) {
+        From(e, address);
+        e.context.tls = tls;
+      };
+    };
+    EXPECT_EQ(Admitted(*policy, 2, with(&job)), 1);
+    EXPECT_EQ(Admitted(*policy, 2, with(&renewed, "192.0.2.8")), 0) << "the same client";
+    EXPECT_EQ(Admitted(*policy, 2, with(&other)), 1);
+    EXPECT_EQ(Admitted(*policy, 2, with(&none)), 1) << "without a certificate by address";
+    EXPECT_EQ(Admitted(*policy, 2, with(nullptr)), 0) << "in cleartext, too";
+    EXPECT_EQ(Admitted(*policy, 2, with(nullptr, "192.0.2.8")), 1);
+  }
+  {
     // Parts do not run into each other.
     const auto policy = Build(Policy("two", "requests: 1, per: 60s", "{header: a}, {header: b}") + Route("two"));
     const auto both = [](const char* a, const char* b) {
