@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "dataplane/base/check.h"
 #include "dataplane/downstream/h2_server_connection.h"
 #include "dataplane/downstream/h2_server_stream.h"
@@ -33,21 +32,6 @@ H2ServerStream* StreamOf(nghttp2_session* session, int32_t id) {
 }
 
 }  // namespace
-
-// What an HTTP/1.1 upstream wants to see of a client (RFC 8441 section 5.1). It proves that the
-// upstream speaks WebSocket, and is no secret.
-void H2SessionEvents::AddHandshakeKey(H2ServerStream& stream) {
-  uint64_t state = static_cast<uint64_t>(stream.connection_.context_.loop.now()) ^
-                   reinterpret_cast<uintptr_t>(&stream) ^ (static_cast<uint64_t>(stream.id_) << 40);
-  char key[16];
-  for (char& c : key) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    c = static_cast<char>(state >> 56);
-  }
-  http::HeaderList& headers = stream.request_.headers;
-  const std::string text = absl::Base64Escape({key, sizeof(key)});
-  headers.Set("sec-websocket-key", headers.arena().Copy(text));
-}
 
 std::string_view H2ErrorReason(uint32_t code) {
   switch (code) {
@@ -185,7 +169,6 @@ void H2SessionEvents::EndRequestHead(H2ServerConnection& connection, bool end_st
     stream.refusal_reason_ = result.reason;
     stream.request_.body = http::BodyKind::kNone;
   }
-  if (!stream.request_.upgrade.empty()) AddHandshakeKey(stream);
   stream.continue_wanted_ = stream.request_.expect_continue;
   (connection.opened_last_ == nullptr ? connection.opened_first_
                                       : connection.opened_last_->next_opened_) = &stream;

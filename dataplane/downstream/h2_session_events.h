@@ -39,7 +39,6 @@ class H2SessionEvents {
   static int OnSendData(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_head,
                         size_t size, nghttp2_data_source* source, void* user);
 
-  static void AddHandshakeKey(H2ServerStream& stream);
   static void EndRequestHead(H2ServerConnection& connection, bool end_stream);
   static void EndTrailers(H2ServerConnection& connection, bool end_stream);
 };

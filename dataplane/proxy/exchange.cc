@@ -93,7 +93,8 @@ Exchange::Exchange(WorkerContext& worker, http::ServerStream& stream,
       front(&stream),
       client(connection.peer.ip),
       original_path(stream.request().path),
-      original_host(stream.request().host) {
+      original_host(stream.request().host),
+      request_(stream.request()) {
   ++worker.active_requests;
   worker.metrics.requests_active_started.Add();
 }

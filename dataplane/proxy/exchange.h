@@ -42,9 +42,20 @@ struct Exchange {
   const base::UnixNanos started_unix;
 
   // Where the body of the request is read and the response is sent: `stream`, or what stands
-  // in front of it (grpc_bridge).
+  // in front of it (owned->grpc_bridge).
   http::ServerStream* front;
-  std::unique_ptr<http::ServerStream> grpc_bridge;
+  // What few exchanges own; nullptr for the others.
+  struct Owned {
+    std::unique_ptr<http::ServerStream> grpc_bridge;
+    // A whole request body that is kept until it is known that no other try needs it.
+    std::optional<http::BodyChunk> body;
+  };
+  std::unique_ptr<Owned> owned;
+  bool has_kept_body() const { return owned != nullptr && owned->body.has_value(); }
+  Owned& Own() {
+    if (owned == nullptr) owned = std::make_unique<Owned>();
+    return *owned;
+  }
 
   // Found out on the way.
   net::IpAddress client;
@@ -57,10 +68,6 @@ struct Exchange {
   Grpc grpc = Grpc::kNone;
   // What the client said in grpc-timeout; kNoGrpcTimeout: nothing.
   int64_t grpc_timeout_nanos = kNoGrpcTimeout;
-  // The Sec-WebSocket-Key that the proxy made, for a client that speaks HTTP/2; in the arena.
-  std::string_view websocket_key;
-  // A whole request body that is kept until it is known that no other try needs it.
-  std::unique_ptr<http::BodyChunk> kept_body;
 
   // What came of it.
   int status = 0;             // Of the response that was begun; 0: none.
@@ -82,10 +89,13 @@ struct Exchange {
   // itself ends with the upstream's stream.
   absl::Span<const std::pair<std::string_view, std::string_view>> logged_response_fields;
 
-  http::RequestHead& request() const { return stream.request(); }
+  http::RequestHead& request() const { return request_; }
   base::Arena& arena() const { return stream.arena(); }
   event::Loop& loop() const { return worker.loop; }
   bool response_begun() const { return status != 0; }
+
+ private:
+  http::RequestHead& request_;  // The stream's, without a virtual call.
 };
 
 // The exchange has become a tunnel: it is no active request any more.

@@ -81,7 +81,7 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
   // without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2),
   // unless it says that it had not.
   const bool body_kept =
-      !HasBody(x.request()) || x.kept_body != nullptr || x.stream.request_body_bytes() == 0;
+      !HasBody(x.request()) || x.has_kept_body() || x.stream.request_body_bytes() == 0;
   const bool safe =
       stream.refused() || (http::IsIdempotent(x.request().method) && stream.unprocessed());
   attempt.may_retry = body_kept && safe;
@@ -122,8 +122,6 @@ void FailDuringResponse(Attempt& attempt, const absl::Status& status, bool upstr
 
 // The last piece of the response: trailers tell how a gRPC exchange ended.
 void EndResponse(Attempt& attempt, BodyChunk& piece) {
-  if (piece.trailers == nullptr) [[likely]]
-    return;
   const std::optional<bool> success = TakeLastPiece(attempt.x, piece);
   if (success.has_value()) attempt.cluster.Report(attempt.acquired.lease.host(), *success);
 }
@@ -141,7 +139,8 @@ Task<void> RelayResponseBody(Attempt& attempt) {
       co_return;
     }
     const bool end = piece->end;
-    if (end) EndResponse(attempt, *piece);
+    if (piece->trailers != nullptr) [[unlikely]]
+      EndResponse(attempt, *piece);
     const absl::Status sent = co_await x.front->SendBody(*std::move(piece));
     if (!sent.ok()) {
       FailDuringResponse(attempt, sent, /*upstream_failed=*/false);
@@ -168,11 +167,13 @@ bool EndSendHead(Attempt& attempt, const absl::Status& sent, bool more_to_upload
 bool TakeResponseHead(Attempt& attempt, http::ResponseHead& head) {
   Exchange& x = attempt.x;
   x.upstream_duration = x.loop().now() - x.sent_upstream;
-  std::optional<bool> success = head.status < 500;
-  if (x.grpc != Grpc::kNone) [[unlikely]]
-    success = TakeGrpcHead(x, head);
-  if (success.has_value()) attempt.cluster.Report(attempt.acquired.lease.host(), *success);
-  x.kept_body.reset();
+  if (x.grpc == Grpc::kNone) [[likely]] {
+    attempt.cluster.Report(attempt.acquired.lease.host(), head.status < 500);
+  } else if (const std::optional<bool> success = TakeGrpcHead(x, head); success.has_value()) {
+    attempt.cluster.Report(attempt.acquired.lease.host(), *success);
+  }
+  if (x.owned != nullptr) [[unlikely]]
+    x.owned->body.reset();
   if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
     attempt.may_retry = TakeRetry(x);
     if (attempt.may_retry) return false;
@@ -209,13 +210,13 @@ Task<void> Download(Attempt& attempt) {
       attempt.cluster.Report(attempt.acquired.lease.host(), false);
       co_return;
     }
-  }
-  if (IsTunnel(x, head)) {
-    attempt.upload_done = true;
-    if (co_await RelayTunnel(x, from, head)) {
-      attempt.cluster.Report(attempt.acquired.lease.host(), false);
+    if (IsTunnel(x, head)) {
+      attempt.upload_done = true;
+      if (co_await RelayTunnel(x, from, head)) {
+        attempt.cluster.Report(attempt.acquired.lease.host(), false);
+      }
+      co_return;
     }
-    co_return;
   }
   BodyChunk first;
   if (head.body == http::BodyKind::kNone) {
@@ -230,7 +231,8 @@ Task<void> Download(Attempt& attempt) {
     first = *std::move(piece);
   }
   const bool end = first.end;
-  if (end) EndResponse(attempt, first);
+  if (first.trailers != nullptr) [[unlikely]]
+    EndResponse(attempt, first);
   BeginResponse(x, head);
   const absl::Status sent = co_await x.front->SendHead(head, std::move(first));
   if (!sent.ok()) {
@@ -292,7 +294,7 @@ BodyChunk CopyOf(const BodyChunk& piece, base::Arena& arena) {
 void KeepBody(Exchange& x, BodyChunk& whole) {
   whole.trailers = http::SafeTrailers(whole.trailers, x.arena());
   if (whole.pipe != nullptr) return;
-  x.kept_body = std::make_unique<BodyChunk>(CopyOf(whole, x.arena()));
+  x.Own().body = CopyOf(whole, x.arena());
 }
 
 // A request with a body, and its response, over the acquired connection.
@@ -302,8 +304,8 @@ Task<void> UploadAndDownload(Attempt& attempt) {
   x.sent_upstream = x.loop().now();
   BodyChunk first;
   bool upload = true;
-  if (x.kept_body != nullptr) {
-    first = CopyOf(*x.kept_body, x.arena());
+  if (x.has_kept_body()) {
+    first = CopyOf(*x.owned->body, x.arena());
     upload = false;
   } else if (!request.expect_continue && x.front->BodyBuffered()) {
     absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();

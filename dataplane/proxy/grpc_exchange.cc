@@ -22,9 +22,9 @@ std::optional<snapshot::LocalReply> PrepareGrpc(Exchange& x) {
   http::RequestHead& request = x.request();
   if (IsWeb(x.grpc)) {
     if (!x.route->details->grpc_web || x.route->has_respond) return std::nullopt;
-    x.grpc_bridge =
+    x.Own().grpc_bridge =
         std::make_unique<GrpcWebStream>(x.stream, x.loop().downstream_buffers(), x.grpc);
-    x.front = x.grpc_bridge.get();
+    x.front = x.owned->grpc_bridge.get();
     request.takes_trailers = true;
   }
   request.headers.Set(HeaderId::kTe, "trailers");
@@ -46,7 +46,7 @@ std::optional<bool> TakeGrpcHead(Exchange& x, const http::ResponseHead& head) {
   }
   x.grpc_status = GrpcStatusOf(head.headers);
   if (x.grpc_status != kNoGrpcStatus) return !IsUpstreamFailure(x.grpc_status);
-  x.grpc_messages = x.grpc_bridge != nullptr || head.body != http::BodyKind::kLength;
+  x.grpc_messages = x.front != &x.stream || head.body != http::BodyKind::kLength;
   return std::nullopt;
 }
 

@@ -25,7 +25,6 @@ using snapshot::LocalReply;
 std::optional<LocalReply> Prepare(Exchange& x) {
   http::RequestHead& request = x.request();
   x.grpc = GrpcOfRequest(request.headers);
-  if (request.version == http::Version::kHttp2) request.takes_trailers = true;
   if (x.listener == nullptr) {
     x.request_id = MakeRequestId(x.worker.random, x.arena());
     return LocalReply{503, "listener_removed", "the configuration no longer has this listener"};
@@ -41,8 +40,8 @@ std::optional<LocalReply> Prepare(Exchange& x) {
                       "server name did"};
   }
   const uint64_t memory_used = MemoryUsed(x.worker.memory, x.loop(), x.worker.metrics);
-  const LocalReply overloaded{503, "overloaded", "the proxy is short of memory"};
-  if (memory_used >= MemoryGuard::kShedAll) [[unlikely]] return overloaded;
+  static constexpr LocalReply kOverloaded{503, "overloaded", "the proxy is short of memory"};
+  if (memory_used >= MemoryGuard::kShedAll) [[unlikely]] return kOverloaded;
   if (listener.https_redirect_port != 0 && !CameByHttps(request, hop)) {
     if (request.host.empty()) {
       return LocalReply{400, "missing_host", "without a host there is no https URL to go to"};
@@ -55,7 +54,7 @@ std::optional<LocalReply> Prepare(Exchange& x) {
   if (x.route == nullptr) {
     return LocalReply{404, "no_route", "no route matches this host, path and method"};
   }
-  if (memory_used >= x.route->shed_percent) [[unlikely]] return overloaded;
+  if (memory_used >= x.route->shed_percent) [[unlikely]] return kOverloaded;
   // Before the policies, so that what they say about the client is the last word.
   SetHopHeaders(request, hop, x.worker.random);
   x.worker.metrics.Expect(x.route->metric_id);
@@ -160,11 +159,13 @@ Task<void> Proxy::Serve(http::ServerStream& stream, const http::ConnectionInfo& 
   } else if (!reply && x.route->has_respond) {
     co_await RespondDirectly(x);
   } else if (!reply) {
-    const bool client_gives_less = x.grpc_timeout_nanos < x.route->timeout_nanos;
-    event::Deadline deadline(
-        x.loop(), stream.scope(),
-        x.started + (client_gives_less ? x.grpc_timeout_nanos : x.route->timeout_nanos),
-        client_gives_less ? kGrpcTimeout : kRouteTimeout);
+    int64_t timeout = x.route->timeout_nanos;
+    const char* what = kRouteTimeout;
+    if (x.grpc_timeout_nanos < timeout) [[unlikely]] {
+      timeout = x.grpc_timeout_nanos;
+      what = kGrpcTimeout;
+    }
+    event::Deadline deadline(x.loop(), stream.scope(), x.started + timeout, what);
     x.route_deadline = &deadline;
     reply = co_await Forward(x);
     x.route_deadline = nullptr;

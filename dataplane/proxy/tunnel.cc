@@ -95,8 +95,7 @@ void AddAccept(Exchange& x, http::ResponseHead& head) {
 void PrepareUpgrade(Exchange& x) {
   http::RequestHead& request = x.request();
   if (request.version != http::Version::kHttp2) return;
-  x.websocket_key = MakeWebSocketKey(x.worker.random, x.arena());
-  request.headers.Set(kKey, x.websocket_key);
+  request.headers.Set(kKey, MakeWebSocketKey(x.worker.random, x.arena()));
 }
 
 std::optional<snapshot::LocalReply> TakeUpgradeHead(Exchange& x, http::ResponseHead& head) {
@@ -109,9 +108,11 @@ std::optional<snapshot::LocalReply> TakeUpgradeHead(Exchange& x, http::ResponseH
     return snapshot::LocalReply{502, "upstream_protocol_error",
                                 "the upstream answered a WebSocket handshake without opening it"};
   }
+  const http::HeaderField* key = x.request().headers.Find(kKey);
   const http::HeaderField* accept = head.headers.Find(kAccept);
   if (head.version != http::Version::kHttp2 &&
-      (accept == nullptr || accept->value != WebSocketAccept(x.websocket_key, x.arena()))) {
+      (key == nullptr || accept == nullptr ||
+       accept->value != WebSocketAccept(key->value, x.arena()))) {
     return snapshot::LocalReply{502, "upstream_protocol_error",
                                 "the upstream's Sec-WebSocket-Accept does not answer the key"};
   }
@@ -124,7 +125,7 @@ std::optional<snapshot::LocalReply> TakeUpgradeHead(Exchange& x, http::ResponseH
 
 bool IsTunnel(const Exchange& x, const http::ResponseHead& head) {
   if (head.status == 101) return true;
-  return head.status == 200 && !x.websocket_key.empty();
+  return head.status == 200 && x.request().version == http::Version::kHttp2;
 }
 
 Task<bool> RelayTunnel(Exchange& x, http::ClientStream& upstream, http::ResponseHead& head) {

@@ -25,7 +25,7 @@ void PrepareUpgrade(Exchange& exchange);
 // Sec-WebSocket-Accept, or a 2xx that an HTTP/2 client would take for a tunnel.
 std::optional<snapshot::LocalReply> TakeUpgradeHead(Exchange& exchange, http::ResponseHead& head);
 
-// Whether a response head, after that, opens one.
+// Whether the response head to such a request, after that, opens one.
 bool IsTunnel(const Exchange& exchange, const http::ResponseHead& head);
 
 // Sends `head`, which opens a tunnel, and carries bytes both ways until both sides have
