@@ -168,9 +168,37 @@ source_package_lists() {
   done
 }
 
+# ssl_buffer.cc takes the room of every record from malloc(), past the hooks that all other memory of
+# BoringSSL comes through, so that it need not be wiped. It gets hooks of its own, which the data plane
+# may define (dataplane/tls/memory.cc).
+let_records_choose_their_memory() {
+  local file=$1/src/ssl/ssl_buffer.cc
+  [[ $(grep -c ' free(buf_);' "$file") == 2 && $(grep -c ')malloc(new_cap ' "$file") == 1 &&
+    $(grep -c '^#include "internal.h"$' "$file") == 1 ]] ||
+    die "$file does not take memory where it did; look at let_records_choose_their_memory"
+  sed -i -e 's/ free(buf_);/ RecordFree(buf_);/' -e 's/)malloc(new_cap /)RecordAlloc(new_cap /' "$file"
+  sed -i '/^#include "internal.h"$/r /dev/stdin' "$file" <<'EOF'
+
+extern "C" {
+__attribute__((weak)) void *PORTICO_record_alloc(size_t size);
+__attribute__((weak)) void PORTICO_record_free(void *block);
+}
+
+static void *RecordAlloc(size_t size) {
+  return PORTICO_record_alloc != nullptr ? PORTICO_record_alloc(size) : malloc(size);
+}
+
+static void RecordFree(void *block) {
+  PORTICO_record_free != nullptr ? PORTICO_record_free(block) : free(block);
+}
+EOF
+}
+
 install_boringssl() {
   local stamp=$BORINGSSL_DIR/.portico-sha256
-  if [[ -f $stamp && $(<"$stamp") == "$BORINGSSL_SHA256" && -f $BORINGSSL_DIR/BUILD ]]; then
+  # What stands in the stamp: the tarball and what is done to it.
+  local wanted="$BORINGSSL_SHA256 record-memory"
+  if [[ -f $stamp && $(<"$stamp") == "$wanted" && -f $BORINGSSL_DIR/BUILD ]]; then
     return
   fi
   say "fetching the sources of BoringSSL $BORINGSSL_VERSION"
@@ -201,7 +229,8 @@ install_boringssl() {
   mkdir -p "$work/boringssl" "$SOURCE_ROOT"
   quietly tar -xJf "$tarball" -C "$work/boringssl" --strip-components=1 --no-same-owner
   : >"$work/boringssl/WORKSPACE"
-  printf '%s\n' "$BORINGSSL_SHA256" >"$work/boringssl/.portico-sha256"
+  let_records_choose_their_memory "$work/boringssl"
+  printf '%s\n' "$wanted" >"$work/boringssl/.portico-sha256"
   rm -rf "$BORINGSSL_DIR"
   mv "$work/boringssl" "$BORINGSSL_DIR"
   rm -rf "$work"
