@@ -58,6 +58,9 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, io_engine, "auto",
           "How the kernel is asked for I/O: auto, uring or epoll. auto takes uring where the "
           "kernel allows it.");
+ABSL_FLAG(uint32_t, io_gather_micros, 0,
+          "With io_uring: microseconds, 0 to 1000, that a half busy worker with many clients waits "
+          "for more of them before it goes on: less CPU, more latency. Default: 0, not at all.");
 ABSL_FLAG(uint64_t, rate_limit_cells, 1 << 20,
           "Rate limit counters, 16 bytes each, shared by all policies.");
 ABSL_FLAG(std::string, address_file, "",
@@ -106,6 +109,7 @@ absl::StatusOr<Settings> SettingsFromFlags() {
   settings.max_connections = absl::GetFlag(FLAGS_max_connections);
   settings.max_process_connections = absl::GetFlag(FLAGS_max_process_connections);
   settings.memory_limit = absl::GetFlag(FLAGS_memory_limit);
+  settings.io_gather_micros = absl::GetFlag(FLAGS_io_gather_micros);
   settings.rate_limit_cells = absl::GetFlag(FLAGS_rate_limit_cells);
   settings.drain_grace_nanos = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_drain_grace));
   settings.drain_timeout_nanos = absl::ToInt64Nanoseconds(absl::GetFlag(FLAGS_drain_timeout));

@@ -12,11 +12,12 @@ constexpr std::pair<std::string_view, EngineKind> kKinds[] = {
     {"auto", EngineKind::kAuto}, {"uring", EngineKind::kUring}, {"epoll", EngineKind::kEpoll}};
 
 // Nothing if all were made.
-std::optional<UringRefusal> CreateUringEngines(size_t count, std::vector<std::unique_ptr<Engine>>& engines) {
+std::optional<UringRefusal> CreateUringEngines(size_t count, unsigned gather_micros,
+                                               std::vector<std::unique_ptr<Engine>>& engines) {
   if (std::optional<UringRefusal> refusal = ProbeUring()) return refusal;
   while (engines.size() < count) {
     std::unique_ptr<Engine> engine;
-    if (const int error = OpenUringEngine(engine); error != 0) {
+    if (const int error = OpenUringEngine(gather_micros, engine); error != 0) {
       engines.clear();
       return RefusalOf(error);
     }
@@ -41,11 +42,11 @@ std::string_view EngineKindName(EngineKind kind) {
   return "";
 }
 
-absl::StatusOr<EngineSet> CreateEngines(EngineKind wanted, size_t count) {
+absl::StatusOr<EngineSet> CreateEngines(EngineKind wanted, size_t count, unsigned gather_micros) {
   EngineSet set;
   if (wanted != EngineKind::kEpoll) {
     set.kind = EngineKind::kUring;
-    set.refusal = CreateUringEngines(count, set.engines);
+    set.refusal = CreateUringEngines(count, gather_micros, set.engines);
     if (!set.refusal.has_value()) return set;
     if (wanted == EngineKind::kUring) return absl::FailedPreconditionError(set.refusal->message);
   }
@@ -58,8 +59,8 @@ absl::StatusOr<EngineSet> CreateEngines(EngineKind wanted, size_t count) {
   return set;
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineKind wanted) {
-  absl::StatusOr<EngineSet> set = CreateEngines(wanted, 1);
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineKind wanted, unsigned gather_micros) {
+  absl::StatusOr<EngineSet> set = CreateEngines(wanted, 1, gather_micros);
   if (!set.ok()) return set.status();
   return std::move(set->engines.front());
 }

@@ -39,11 +39,14 @@ struct EngineSet {
 };
 
 // `count` engines of one kind, for one loop each. kAuto is io_uring if the kernel
-// allows it for all of them, otherwise epoll. Errors: FailedPrecondition that says why
-// and what to do when kUring is not possible, ResourceExhausted when epoll is not.
-absl::StatusOr<EngineSet> CreateEngines(EngineKind wanted, size_t count);
+// allows it for all of them, otherwise epoll. `gather_micros`: how long an engine on io_uring
+// that is half busy with many clients waits for more of them; 0: not at all. Errors:
+// FailedPrecondition that says why and what to do when kUring is not possible,
+// ResourceExhausted when epoll is not.
+absl::StatusOr<EngineSet> CreateEngines(EngineKind wanted, size_t count,
+                                        unsigned gather_micros = 0);
 // One of them.
-absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineKind wanted);
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineKind wanted, unsigned gather_micros = 0);
 
 }  // namespace portico::event
 

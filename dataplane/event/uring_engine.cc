@@ -20,15 +20,13 @@ namespace {
 // Fairness: what one Poll() delivers at most.
 constexpr int kDeliveriesPerPoll = 512;
 
-// Gathering: a worker that is half busy spends much of its time on falling asleep and waking
-// up, and waits a little for more than one completion. That is worth while only if what comes
+// Gathering, where it is asked for: a worker that is half busy spends much of its time on falling
+// asleep and waking up, and waits a little for more than one completion. That is worth while only if what comes
 // does not wait for us in turn: a few clients that each await their answer would be slowed
 // down, and fall asleep themselves. So there must be more than one completion a turn on
 // average, and the sockets must have rested for many times as many completions before bytes
 // came for them, as those of many independent clients do.
-constexpr unsigned kGatherMicros = 50;
 constexpr unsigned kGatherCount = 16;
-constexpr int64_t kLeastNanosToGather = 2 * int64_t{kGatherMicros} * 1000;
 constexpr double kLeastBatchToGather = 1.2;
 constexpr double kLeastRestPerBatch = 12;
 // What rested longer does not count for more.
@@ -56,8 +54,11 @@ unsigned MostLent(size_t capacity) {
 
 }  // namespace
 
-UringEngine::UringEngine(std::unique_ptr<UringRing> ring, int wake_fd)
-    : ring_(std::move(ring)), wake_fd_(wake_fd), messages_(ring_->submission_entries()) {
+UringEngine::UringEngine(std::unique_ptr<UringRing> ring, int wake_fd, unsigned gather_micros)
+    : ring_(std::move(ring)),
+      wake_fd_(wake_fd),
+      gather_micros_(ring_->has_min_wait() ? gather_micros : 0),
+      messages_(ring_->submission_entries()) {
   ring_->before_submit = [this] {
     for (const std::unique_ptr<UringBuffers>& group : groups_) group->Refill();
   };
@@ -335,15 +336,16 @@ UringRing::Wait UringEngine::WaitFor(int64_t timeout_nanos, bool buffers_grown) 
   if (buffers_grown) limit(kIdleNanos);
   wait.count = 1;
   wait.timeout_nanos = timeout_nanos;
-  if (ShouldGather() && (timeout_nanos < 0 || timeout_nanos > kLeastNanosToGather)) {
+  if (ShouldGather() &&
+      (timeout_nanos < 0 || timeout_nanos > 2 * int64_t{gather_micros_} * 1000)) {
     wait.count = kGatherCount;
-    wait.min_micros = kGatherMicros;
+    wait.min_micros = gather_micros_;
   }
   return wait;
 }
 
 bool UringEngine::ShouldGather() const {
-  return ring_->has_min_wait() && mean_batch_ >= kLeastBatchToGather &&
+  return gather_micros_ != 0 && mean_batch_ >= kLeastBatchToGather &&
          mean_rest_ >= kLeastRestPerBatch * mean_batch_;
 }
 

@@ -32,7 +32,8 @@ namespace portico::event {
 class UringEngine final : public Engine {
  public:
   // `ring` is open and not enabled. Takes ownership of both; `wake_fd` is an eventfd.
-  UringEngine(std::unique_ptr<UringRing> ring, int wake_fd);
+  // `gather_micros` as for CreateEngines(); 0 where the ring has no minimum wait.
+  UringEngine(std::unique_ptr<UringRing> ring, int wake_fd, unsigned gather_micros);
   ~UringEngine() override;
 
   void StartReceive(ReceiveOperation& op) override;
@@ -141,6 +142,7 @@ class UringEngine final : public Engine {
 
   const std::unique_ptr<UringRing> ring_;
   const int wake_fd_;
+  const unsigned gather_micros_;
   // By descriptor: bits of Socket.
   std::vector<uint8_t> sockets_;
   std::vector<std::unique_ptr<UringBuffers>> groups_;

@@ -74,12 +74,12 @@ UringRefusal RefusalOf(int error) {
   }
 }
 
-int OpenUringEngine(std::unique_ptr<Engine>& engine) {
+int OpenUringEngine(unsigned gather_micros, std::unique_ptr<Engine>& engine) {
   auto ring = std::make_unique<UringRing>();
   if (const int error = ring->Open(kSubmissions, kCompletions); error != 0) return error;
   const int wake_fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd < 0) return -errno;
-  engine = std::make_unique<UringEngine>(std::move(ring), wake_fd);
+  engine = std::make_unique<UringEngine>(std::move(ring), wake_fd, gather_micros);
   return 0;
 }
 

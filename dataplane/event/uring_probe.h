@@ -17,8 +17,8 @@ std::optional<UringRefusal> ProbeUring();
 // The reason for an error (negative errno) of io_uring's.
 UringRefusal RefusalOf(int error);
 
-// An engine without a probe. 0 or -errno.
-int OpenUringEngine(std::unique_ptr<Engine>& engine);
+// An engine without a probe; `gather_micros` as for CreateEngines(). 0 or -errno.
+int OpenUringEngine(unsigned gather_micros, std::unique_ptr<Engine>& engine);
 
 }  // namespace portico::event
 

@@ -78,6 +78,7 @@ class RunningProcess final : public Process, private AdminHooks {
                  .drain_grace_nanos = settings_.drain_grace_nanos,
                  .drain_timeout_nanos = settings_.drain_timeout_nanos,
                  .io_engine = settings_.io_engine,
+                 .io_gather_micros = settings_.io_gather_micros,
                  .listener_addresses = settings_.listener_addresses},
                 clock_, status_, ids_, *access_log_,
                 filters::MakePolicyBuilders({.rate_limit_keys = settings_.rate_limit_cells},

@@ -58,7 +58,8 @@ Server::~Server() {
 }
 
 absl::Status Server::Start() {
-  auto engines = event::CreateEngines(options_.io_engine, options_.workers);
+  auto engines = event::CreateEngines(options_.io_engine, options_.workers,
+                                      options_.io_gather_micros);
   if (!engines.ok()) {
     const std::string engine_name(event::EngineKindName(options_.io_engine));
     return absl::Status(engines.status().code(), absl::StrCat("--io-engine=", engine_name, ": ",

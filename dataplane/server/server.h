@@ -46,6 +46,7 @@ struct ServerOptions {
   // Time for open exchanges after that; then they are cut.
   int64_t drain_timeout_nanos = 30 * base::kNanosPerSecond;
   event::EngineKind io_engine = event::EngineKind::kAuto;
+  uint32_t io_gather_micros = 0;  // As for event::CreateEngines().
   std::map<std::string, net::SocketAddress> listener_addresses;
 };
 

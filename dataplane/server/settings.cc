@@ -13,6 +13,7 @@ namespace portico::server {
 namespace {
 
 constexpr uint32_t kMaxWorkers = 1024;
+constexpr uint32_t kMaxGatherMicros = 1000;
 constexpr uint64_t kMinMemoryLimit = 1 << 20;
 
 absl::Status Missing(const std::string& path, const char* flag) {
@@ -87,6 +88,10 @@ absl::Status CheckSettings(const Settings& settings) {
   if (settings.rate_limit_cells < 1024 || settings.rate_limit_cells > (uint64_t{1} << 28)) {
     return absl::InvalidArgumentError(absl::StrCat("--rate-limit-cells=", settings.rate_limit_cells,
                                                    ": must be 1024 to 268435456"));
+  }
+  if (settings.io_gather_micros > kMaxGatherMicros) {
+    return absl::InvalidArgumentError(absl::StrCat("--io-gather-micros=", settings.io_gather_micros,
+                                                   ": must be 0 to ", kMaxGatherMicros));
   }
   for (const auto& [path, flag] :
        {std::pair(settings.config_file, "config"), std::pair(settings.tls_cert, "tls-cert"),

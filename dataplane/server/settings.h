@@ -42,6 +42,7 @@ struct Settings {
   int64_t drain_grace_nanos = 5 * base::kNanosPerSecond;
   int64_t drain_timeout_nanos = 30 * base::kNanosPerSecond;
   event::EngineKind io_engine = event::EngineKind::kAuto;
+  uint32_t io_gather_micros = 0;
 };
 
 // Whether the settings make sense together. Errors: InvalidArgument: one line that

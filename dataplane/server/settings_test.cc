@@ -76,6 +76,7 @@ TEST_F(SettingsTest, FaultsNameTheFlagInOneLine) {
       {"--drain-grace", [](Settings& s) { s.drain_grace_nanos = -1; }},
       {"--drain-timeout", [](Settings& s) { s.drain_timeout_nanos = -1; }},
       {"--rate-limit-cells=1023", [](Settings& s) { s.rate_limit_cells = 1023; }},
+      {"--io-gather-micros=1001", [](Settings& s) { s.io_gather_micros = 1001; }},
       {"--config=/no/such/file", [](Settings& s) { s.config_file = "/no/such/file"; }},
       {"--tls-cert", [&](Settings& s) { remote(s); }},
       {"--insecure", [&](Settings& s) { remote(s), s.insecure = true, s.tls_cert = file_; }},

@@ -158,6 +158,9 @@ def plain(bench):
     try:
         for connections in SATURATED:
             rows += bench.rows([Case("a", "saturated", server, connections) for server in running])
+        if "uring" in bench.engines:
+            # What it is for; all else is without it, as it is by default.
+            running += bench.start_all([(servers.PORTICO, servers.GATHERING)], "plain")
         rows += bench.rows([Case("a", f"rate {FIXED_RATE}", server, 64, rate=FIXED_RATE) for server in running])
     finally:
         stop_all(running)

@@ -12,6 +12,8 @@ from tests.bench.suite import machine
 
 PEERS_FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 
+# Portico on io_uring that gathers, as an engine of its own.
+GATHERING, GATHER_MICROS = "gather", 200
 PORTICO = "portico"
 # In the order of the tables.
 PEERS = ("haproxy", "nginx", "envoy", "traefik", "caddy", "node")
@@ -209,6 +211,8 @@ class Starter:
     def _portico_command(self, engine, port):
         command = [self.programs[PORTICO], "--workers", "1", "--admin-address", f"127.0.0.1:{free_port()}",
                    "--node-id", f"bench-{engine}", "--listener-address", f"http=127.0.0.1:{port}"]
-        if self.programs.get("portico_has_engines"):
+        if engine == GATHERING:
+            command += ["--io-engine=uring", f"--io-gather-micros={GATHER_MICROS}"]
+        elif self.programs.get("portico_has_engines"):
             command.append(f"--io-engine={engine}")
         return command
