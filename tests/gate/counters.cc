@@ -60,6 +60,9 @@ Function Real(const char* name, Function& known) {
 
 }  // namespace
 
+NotCounted::NotCounted() : before_(t_counting) { t_counting = false; }
+NotCounted::~NotCounted() { t_counting = before_; }
+
 void Count(bool on) { t_counting = on; }
 const Counters& Counted() { return t_counters; }
 void TraceCounted(int traces) { g_traces = traces; }

@@ -19,6 +19,18 @@ struct Counters {
 void Count(bool on);
 const Counters& Counted();
 
+// Nothing counts while one of these exists.
+class NotCounted {
+ public:
+  NotCounted();
+  ~NotCounted();
+  NotCounted(const NotCounted&) = delete;
+  NotCounted& operator=(const NotCounted&) = delete;
+
+ private:
+  const bool before_;
+};
+
 // From now on the first `traces` counted allocations and locks write where they
 // come from to standard error.
 void TraceCounted(int traces);

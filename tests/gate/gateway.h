@@ -24,6 +24,7 @@
 #include "dataplane/upstream/random.h"
 #include "tests/gate/memory_engine.h"
 #include "tests/gate/scenarios.h"
+#include "tests/gate/secure_client.h"
 
 namespace portico::gate {
 
@@ -50,22 +51,34 @@ class MessageCounter {
 
 class Gateway;
 
-// Sends the scenario's requests in turn, the next one when the response is complete.
+// Sends the scenario's requests in turn, the next one when the response is complete; over HTTP/2
+// some at one time.
 class Client final : public Peer {
  public:
-  explicit Client(Gateway& gateway, size_t first) : gateway_(gateway), next_(first) {}
+  Client(Gateway& gateway, size_t first);
   void Connect();
+  // Whether requests may be sent.
+  bool ready() const { return secure_ == nullptr || secure_->ready(); }
   void OnSent(const event::SendOperation& op, size_t bytes) override;
-  // Sends one if none is open.
+  // Sends what may be open at one time.
   void Go();
+  // Feeds what waits for what was fed before to be received.
+  void Flush();
   int fd() const { return fd_; }
 
  private:
+  // OnSent() with TLS: what it costs is the client's own, and is counted out.
+  void OnSentSecurely(const event::SendOperation& op);
+  void EndRequests(size_t count);
+
   Gateway& gateway_;
   int fd_ = -1;
   size_t next_;
-  bool open_ = false;
+  const size_t most_open_;
+  size_t open_ = 0;
   MessageCounter responses_;
+  const std::unique_ptr<SecureClient> secure_;  // nullptr: HTTP/1.1 in cleartext.
+  std::string waiting_, fed_;                   // Of `secure_`.
 };
 
 // One connection to the upstream: the same response for every request.
@@ -92,8 +105,10 @@ class Gateway final : private downstream::ConnectionObserver {
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
-  // Replays `requests`, and ends with none open. What is measured.
+  // Replays `requests`, and ends with none open.
   void Run(uint64_t requests);
+  // The same, and counts allocations and locks. What is measured.
+  void RunCounted(uint64_t requests);
 
   // Of the last requests and responses that were looked at, for people.
   const std::string& last_request_upstream() const { return servers_.front()->last_request(); }
@@ -109,6 +124,8 @@ class Gateway final : private downstream::ConnectionObserver {
   friend class Server;
 
   void Turn();
+  void StartClients();
+  void FlushClients();
   void Install();
   void OnConnectionOpened() override {}
   void OnConnectionClosed() override {}
@@ -119,6 +136,7 @@ class Gateway final : private downstream::ConnectionObserver {
   // What clients may still send, and what is open.
   uint64_t to_send_ = 0;
   uint64_t open_ = 0;
+  bool closing_ = false;
   std::string last_response_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Server>> servers_;

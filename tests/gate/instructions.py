@@ -20,7 +20,7 @@ sys.path.insert(0, ROOT)
 from tests.gate import callgrind  # noqa: E402  (the path is set above)
 
 BUDGET = os.path.join(ROOT, "tests/gate/budget.json")
-SCENARIOS = ("plain", "full", "body")
+SCENARIOS = ("plain", "full", "body", "tls", "h2")
 
 
 def find_replay(given):

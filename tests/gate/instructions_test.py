@@ -54,6 +54,12 @@ class InstructionsTest(unittest.TestCase):
     def test_bodies(self):
         self.check("body")
 
+    def test_tls(self):
+        self.check("tls")
+
+    def test_http2_over_tls(self):
+        self.check("h2")
+
     def test_two_runs_count_the_same(self):
         again = callgrind.run(REPLAY, "plain")
         self.assertLess(abs(again.total / self.profiles["plain"].total - 1), 0.001)

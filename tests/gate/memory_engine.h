@@ -41,6 +41,7 @@ class MemoryEngine final : public event::Engine {
   // `bytes` arrive at the data plane's end of `fd`; they stay until all are
   // received. What was fed before must have been received.
   void Feed(int fd, std::string_view bytes);
+  bool AllReceived(int fd) { return SocketOf(fd).incoming.empty(); }
   // Orderly end of stream from the peer.
   void FeedEnd(int fd);
 

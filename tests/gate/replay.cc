@@ -12,7 +12,7 @@
 #include "tests/gate/scenarios.h"
 #include "tools/flags/flags.h"
 
-ABSL_FLAG(std::string, scenario, "plain", "plain, full or body.");
+ABSL_FLAG(std::string, scenario, "plain", "plain, full, body, tls or h2.");
 ABSL_FLAG(uint64_t, requests, 2000, "How many requests are measured.");
 ABSL_FLAG(uint64_t, warm_up, 1000, "How many come before.");
 ABSL_FLAG(int, connections, 16, "How many clients ask at one time.");
@@ -25,16 +25,18 @@ namespace portico::gate {
 
 // What callgrind measures: it is told this name.
 __attribute__((noinline)) void RunMeasured(Gateway& gateway, uint64_t requests) {
-  gateway.Run(requests);
+  gateway.RunCounted(requests);
 }
 
 int Main() {
   const Scenario scenario =
       MakeScenario(absl::GetFlag(FLAGS_scenario), absl::GetFlag(FLAGS_access_log));
-  if (scenario.requests.empty() || absl::GetFlag(FLAGS_requests) == 0 ||
+  if (scenario.requests.empty() || absl::GetFlag(FLAGS_requests) < 1000 ||
       absl::GetFlag(FLAGS_connections) < 1) {
     std::fprintf(
-        stderr, "replay: --scenario is plain, full or body; at least one request and connection\n");
+        stderr,
+        "replay: --scenario is plain, full, body, tls or h2; at least 1,000 requests and one "
+        "connection\n");
     return 2;
   }
   const uint64_t requests = absl::GetFlag(FLAGS_requests);
@@ -42,9 +44,7 @@ int Main() {
   gateway.Run(absl::GetFlag(FLAGS_warm_up));
   gateway.FlushLog();
   TraceCounted(absl::GetFlag(FLAGS_trace));
-  Count(true);
   RunMeasured(gateway, requests);
-  Count(false);
   if (absl::GetFlag(FLAGS_show)) {
     std::fprintf(stderr, "%s\n---\n%s\n", gateway.last_request_upstream().c_str(),
                  gateway.last_response().c_str());

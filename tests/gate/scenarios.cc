@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "dataplane/tls/test_certificates.h"
+
 namespace portico::gate {
 namespace {
 
@@ -89,6 +91,35 @@ Scenario Body() {
   return scenario;
 }
 
+// In a YAML block, below a key that stands four spaces in.
+std::string Indented(const std::string& pem) {
+  std::string text = "|\n      ";
+  for (const char c : pem) {
+    text += c;
+    if (c == '\n') text += "      ";
+  }
+  return text + "\n";
+}
+
+// The plain scenario over TLS, with a certificate of this run.
+Scenario OverTls(bool http2) {
+  Scenario scenario = Plain();
+  scenario.name = http2 ? "h2" : "tls";
+  scenario.protocol =
+      http2 ? Scenario::Protocol::kHttp2OverTls : Scenario::Protocol::kHttp1OverTls;
+  const tls::TestCertificate authority = tls::MakeTestAuthority("authority");
+  const tls::TestCertificate server = tls::MakeTestServer({"api.example.com"}, authority);
+  scenario.configuration =
+      "kind: Certificate\nname: api\nspec:\n    chain: " + Indented(server.pem) +
+      "    private_key: " + Indented(server.key_pem) +
+      "---\n{kind: Listener, name: web, spec: {address: '127.0.0.1:8443', tls: {certificates: "
+      "[api]}}}\n"
+      "---\n{kind: Route, name: all, spec: {match: {path: {prefix: /}}, "
+      "upstreams: [{name: app}]}}\n" +
+      std::string(kUpstream);
+  return scenario;
+}
+
 Scenario Full(const std::string& access_log) {
   Scenario scenario;
   scenario.name = "full";
@@ -134,6 +165,7 @@ Scenario Full(const std::string& access_log) {
 Scenario MakeScenario(std::string_view name, const std::string& access_log) {
   if (name == "plain") return Plain();
   if (name == "body") return Body();
+  if (name == "tls" || name == "h2") return OverTls(name == "h2");
   if (name == "full") return Full(access_log);
   return {};
 }
