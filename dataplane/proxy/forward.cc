@@ -82,8 +82,11 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
     return;
   }
   const http::ClientStream& stream = attempt.upstream_stream();
-  // Who refuses a stream, because it goes away or has enough, is not broken.
-  if (!stream.refused()) attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  // Who refuses a stream, because it goes away or has enough, is not broken; nor is who takes no
+  // tunnels.
+  if (!stream.refused() && !absl::IsFailedPrecondition(status)) {
+    attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  }
   attempt.reply = ReplyForUpstream(status, x.arena());
   // A body that was read in part and is not kept cannot be sent again. Whether an upstream that
   // closed without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2),

@@ -1,5 +1,5 @@
 """What an HTTP/2 upstream says that it did not act on is asked again, as long as all of the request's body is there to be
-sent again."""
+sent again; and an upstream that takes no tunnels is not ill."""
 
 import socket
 import struct
@@ -23,9 +23,17 @@ kind: Upstream
 name: up
 spec: {{endpoints: [{{address: "{endpoint}"}}], protocol: http2}}
 ---
+kind: Upstream
+name: pair
+spec: {{endpoints: [{{address: "{endpoint}"}}, {{address: "{other}"}}], protocol: http2, outlier_detection: {{consecutive_failures: 1, max_ejection_percent: 50}}}}
+---
 kind: Route
 name: all
 spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: up}}], timeout: 60s}}
+---
+kind: Route
+name: socket
+spec: {{match: {{path: {{exact: /socket}}}}, upstreams: [{{name: pair}}]}}
 """
 
 STATUS_200 = b"\x88"
@@ -69,7 +77,7 @@ class Stream:
 
 
 class Upstream(TcpServer):
-    """Does with the streams what `plans` says, in the order in which they come."""
+    """Does with the streams what `plans` says, in the order in which they come. No SETTINGS of tunnels."""
 
     def __init__(self):
         self.plans, self.streams = [], []
@@ -165,8 +173,8 @@ class UpstreamRefusalsTest(unittest.TestCase):
     def setUpClass(cls):
         cls.fleet = support.Fleet()
         cls.addClassCleanup(cls.fleet.stop)
-        cls.upstream = Upstream()
-        config = cls.fleet.write("config.yaml", CONFIG.format(folder=cls.fleet.folder, endpoint=cls.upstream.address))
+        cls.upstream, cls.other = Upstream(), Upstream()
+        config = cls.fleet.write("config.yaml", CONFIG.format(folder=cls.fleet.folder, endpoint=cls.upstream.address, other=cls.other.address))
         cls.proxy = cls.fleet.proxy("p1", "--drain-grace", "0s", config=config, workers=1)
         cls.proxy.wait_ready()
         cls.requests = 0
@@ -319,6 +327,18 @@ class UpstreamRefusalsTest(unittest.TestCase):
                 sender = self.start(client)
                 self.assertEqual(sender.response(), (200, b"early"))
                 self.assertEqual(self.line()["attempts"], 2)
+
+    def test_no_tunnels_is_no_failure_of_the_endpoint(self):
+        self.upstream.expect()
+        for _ in range(5):
+            with Connection(self.proxy.listener()) as client:
+                client.send(b"GET /socket HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+                answer = client.read_response()
+                self.assertEqual(answer.status, 502)
+                self.assertIn(b'"reason": "upstream_takes_no_tunnels"', answer.body)
+        self.assertEqual(self.upstream.streams + self.other.streams, [])
+        self.assertEqual(self.proxy.metrics()["portico_outlier_ejections_total"], 0)
 
 
 if __name__ == "__main__":
