@@ -53,6 +53,7 @@ class TestHandler final : public http::ExchangeHandler {
     if (path == "/peer") co_await Reply(stream, connection.peer.ToString());
     if (path == "/short") co_await WrongLength(stream);
     if (path == "/trailers") co_await SendTrailers(stream);
+    if (path == "/custom") co_await custom(stream);
     if (path == "/") co_await Reply(stream, "hello");
     --open;
   }
@@ -231,6 +232,8 @@ class TestHandler final : public http::ExchangeHandler {
   uint64_t large_pieces = 1000;
   uint64_t pieces_sent = 0;
   bool hold = false;
+  // What "/custom" does. A lambda that is a coroutine stays here while it runs.
+  std::function<event::Task<void>(http::ServerStream&)> custom;
 
  private:
   event::Loop& loop_;

@@ -197,7 +197,9 @@ void H2ServerConnection::EndExchange(H2ServerStream& stream) {
   }
   const bool complete = stream.response_ == H2ServerStream::Response::kComplete && !stream.aborted_;
   if (!complete) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_INTERNAL_ERROR);
+    // RFC 8441 section 5: what the reset of a TCP connection is for a WebSocket.
+    const uint32_t code = stream.tunnel_ ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, code);
   } else if (!stream.body_ended_) {
     // RFC 9113 section 8.1: nobody needs the rest of the request.
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_NO_ERROR);

@@ -109,6 +109,40 @@ TEST_F(H2ConnectionTest, AnswerBeforeTheBodyEndsTheStream) {
   EXPECT_EQ(client_->streams[id].error, static_cast<uint32_t>(NGHTTP2_NO_ERROR));
 }
 
+// To drop what was not read sent what waited, which ended the stream that was being looked at.
+TEST_F(H2ConnectionTest, AStreamThatEndsWhileItsRestIsDroppedIsNotUsedAfterItsEnd) {
+  Connect();
+  std::vector<int32_t> ids;
+  // Together they hold more than half of the connection's window, so that dropping them opens it.
+  for (int i = 0; i < 12; ++i) {
+    ids.push_back(client_->Request(H2Post("/custom"), false, std::string(60'000, 'x')));
+  }
+  bool answer = false;
+  handler_.custom = [&](http::ServerStream& stream) -> event::Task<void> {
+    while (!answer) {
+      event::Sleep pause(loop_, stream.scope(), loop_.now() + base::kNanosPerMilli);
+      co_await pause;
+    }
+    co_await handler_.Reply(stream, "unread");
+  };
+  ASSERT_TRUE(Until([&] { return client_->all_sent() && handler_.open == 12; }));
+  Turn();
+  answer = true;
+  for (const int32_t id : ids) {
+    ASSERT_TRUE(Until([&] {
+      clock_.Advance(base::kNanosPerMilli);
+      return client_->streams[id].closed;
+    }));
+    EXPECT_EQ(client_->streams[id].body, "unread");
+    EXPECT_EQ(client_->streams[id].error, static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  }
+  EXPECT_LT(loop_.downstream_buffers().live_bytes(), 60'000u);
+  // What was dropped is given back.
+  const int32_t next = client_->Request(H2Post("/echo"), true, std::string(2'000'000, 'y'));
+  ASSERT_TRUE(Until([&] { return client_->streams[next].closed; }, 50000));
+  EXPECT_EQ(client_->streams[next].body.size(), 2'000'000u);
+}
+
 TEST_F(H2ConnectionTest, AbortResetsTheStreamOnly) {
   Connect();
   const int32_t id = client_->Request(H2Get("/abort"));

@@ -318,7 +318,7 @@ void MetricsCollector::CollectTotals(Families& out) const {
   counter("portico_upstream_stream_resets_total", "RST_STREAM frames from HTTP/2 upstreams",
           &W::upstream_stream_resets_total);
   counter("portico_upstream_connections_given_up_total",
-          "Connections to upstreams closed at rest so that another worker could open one",
+          "Connections to upstreams given up so that another worker could open one",
           &W::upstream_connections_given_up_total);
   auto endpoints = GaugeFamily("portico_worker_upstream_endpoints",
                                "Endpoints of upstreams that a worker balances over, by worker");

@@ -8,8 +8,11 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "dataplane/event/await.h"
 #include "dataplane/event/cancel.h"
+#include "dataplane/event/frame_pool.h"
 #include "dataplane/http/handler.h"
 #include "dataplane/http/stream.h"
 #include "dataplane/proxy/grpc.h"
@@ -44,14 +47,28 @@ struct Exchange {
   // Where the body of the request is read and the response is sent: `stream`, or what stands
   // in front of it (owned->grpc_bridge).
   http::ServerStream* front;
+  // A piece of the request body that is waited for beyond the end of the try that asked for it.
+  struct EarlyPiece {
+    explicit EarlyPiece(event::Loop& loop) : ready(loop), reading(loop) {}
+    event::Event ready;  // `piece` is what came of it.
+    event::TaskGroup reading;
+    absl::StatusOr<http::BodyChunk> piece;
+  };
   // What few exchanges own; nullptr for the others.
   struct Owned {
+    static void* operator new(size_t size) { return event::AllocateFrame(size); }
+    static void operator delete(void* owned, size_t size) { event::FreeFrame(owned, size); }
     std::unique_ptr<http::ServerStream> grpc_bridge;
-    // A whole request body that is kept until it is known that no other try needs it.
+    // All that was read of the request body, until it is known that no other try needs it.
     std::optional<http::BodyChunk> body;
+    // What comes after that.
+    std::optional<EarlyPiece> early;
   };
   std::unique_ptr<Owned> owned;
   bool has_kept_body() const { return owned != nullptr && owned->body.has_value(); }
+  bool has_early_piece() const { return owned != nullptr && owned->early.has_value(); }
+  // Some of the request body was read and is not kept: no other try can send it.
+  bool body_spent = false;
   Owned& Own() {
     if (owned == nullptr) owned = std::make_unique<Owned>();
     return *owned;

@@ -37,6 +37,8 @@ struct Attempt {
   bool upload_done = false;
   // The last piece of the request body was asked for and did not come.
   bool awaits_client = false;
+  // While the piece is asked for that another try may take: what ends the wait for this one.
+  event::CancelScope* early_wait = nullptr;
 
   http::ClientStream& upstream_stream() const { return acquired.lease.stream(); }
 };
@@ -60,6 +62,12 @@ bool TakeRetry(Exchange& x) {
   return true;
 }
 
+// No other try is to send what was read of the body.
+void SpendBody(Exchange& x) {
+  x.body_spent = true;
+  if (x.owned != nullptr) x.owned->body.reset();
+}
+
 // The upstream failed before its response was begun.
 void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
   Exchange& x = attempt.x;
@@ -74,17 +82,18 @@ void FailBeforeResponse(Attempt& attempt, const absl::Status& status) {
     return;
   }
   const http::ClientStream& stream = attempt.upstream_stream();
-  // Who refuses a stream, because it goes away or has enough, is not broken.
-  if (!stream.refused()) attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  // Who refuses a stream, because it goes away or has enough, is not broken; nor is who takes no
+  // tunnels.
+  if (!stream.refused() && !absl::IsFailedPrecondition(status)) {
+    attempt.cluster.Report(attempt.acquired.lease.host(), false);
+  }
   attempt.reply = ReplyForUpstream(status, x.arena());
-  // A body that was read in part cannot be sent again. Whether an upstream that closed
-  // without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2),
+  // A body that was read in part and is not kept cannot be sent again. Whether an upstream that
+  // closed without an answer had acted on the request cannot be known (RFC 9110 section 9.2.2),
   // unless it says that it had not.
-  const bool body_kept =
-      !HasBody(x.request()) || x.has_kept_body() || x.stream.request_body_bytes() == 0;
   const bool safe =
       stream.refused() || (http::IsIdempotent(x.request().method) && stream.unprocessed());
-  attempt.may_retry = body_kept && safe;
+  attempt.may_retry = safe && !x.body_spent;
 }
 
 // A deadline passed while the client was to take bytes: that of the route, or that for
@@ -172,8 +181,8 @@ bool TakeResponseHead(Attempt& attempt, http::ResponseHead& head) {
   } else if (const std::optional<bool> success = TakeGrpcHead(x, head); success.has_value()) {
     attempt.cluster.Report(attempt.acquired.lease.host(), *success);
   }
-  if (x.owned != nullptr) [[unlikely]]
-    x.owned->body.reset();
+  if (x.owned != nullptr && HasBody(x.request())) [[unlikely]]
+    SpendBody(x);
   if (IsRetriableStatus(head.status) && MayRepeat(x.request()) && x.attempts < x.route->attempts) {
     attempt.may_retry = TakeRetry(x);
     if (attempt.may_retry) return false;
@@ -246,32 +255,14 @@ Task<void> DownloadBesideUpload(Attempt& attempt) {
   co_await Download(attempt);
   attempt.download_done = true;
   if (attempt.upload_done) co_return;
+  if (attempt.may_retry && attempt.upstream_stream().refused()) {
+    // What the client sends is for the next try. Sending to this one ends by itself.
+    if (attempt.early_wait != nullptr) attempt.early_wait->Request(absl::CancelledError("refused"));
+    co_return;
+  }
   // Nobody needs the rest of the request body; what was cut cannot be sent again.
   attempt.may_retry = false;
   attempt.x.stream.scope().Request(absl::CancelledError("answered"));
-}
-
-Task<void> Upload(Attempt& attempt) {
-  Exchange& x = attempt.x;
-  if (attempt.upstream_stream().TakesPipes()) x.front->UsePipes();
-  bool end = false;
-  while (!end) {
-    attempt.awaits_client = true;
-    absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();
-    if (!piece.ok()) {
-      // The response, if it is still awaited, is moot: the request is not whole.
-      if (!attempt.download_done) x.stream.scope().Request(piece.status());
-      break;
-    }
-    attempt.awaits_client = false;
-    end = piece->end;
-    if (piece->trailers != nullptr)
-      piece->trailers = http::SafeTrailers(piece->trailers, x.arena());
-    // An upstream that no longer reads may have answered: Download() sees that, or
-    // the broken connection.
-    if (!(co_await attempt.upstream_stream().SendBody(*std::move(piece))).ok()) break;
-  }
-  attempt.upload_done = true;
 }
 
 // Another one of `piece`; bytes that are few are copied, so that they hold no buffer.
@@ -289,12 +280,99 @@ BodyChunk CopyOf(const BodyChunk& piece, base::Arena& arena) {
   return copy;
 }
 
-// `whole` is all of the request's body. An upstream that speaks HTTP/2 may say that it did not act
-// on the request: then even one that must not be repeated is, if its body is still here.
-void KeepBody(Exchange& x, BodyChunk& whole) {
-  whole.trailers = http::SafeTrailers(whole.trailers, x.arena());
-  if (whole.pipe != nullptr) return;
-  x.Own().body = CopyOf(whole, x.arena());
+// Upstreams that speak HTTP/2 may say that they did not act on a request: then even one that must
+// not be repeated is, as long as its body is still here.
+bool MayBeRefused(const Exchange& x) {
+  return x.upstream->protocol != v1::UPSTREAM_PROTOCOL_HTTP1;
+}
+
+// `piece` goes to the upstream and is, as the first one, kept for another try; two are too many.
+void KeepOrSpend(Exchange& x, BodyChunk& piece) {
+  if (piece.trailers != nullptr) piece.trailers = http::SafeTrailers(piece.trailers, x.arena());
+  const bool kept = x.has_kept_body();
+  if (kept && piece.size() == 0) {
+    x.owned->body->trailers = piece.trailers;
+    x.owned->body->end = piece.end;
+  } else if (kept || x.body_spent || piece.pipe != nullptr || !MayBeRefused(x)) {
+    if (piece.size() > 0) SpendBody(x);
+  } else {
+    x.Own().body = CopyOf(piece, x.arena());
+  }
+}
+
+Task<void> ReadEarlyPiece(Exchange& x, Exchange::EarlyPiece& early) {
+  early.piece = co_await x.front->ReadBody();
+  early.ready.Set();
+}
+
+// Uploads as long as another try could still send all of the body. It takes over the wait for the
+// client, too. True: there is more.
+Task<bool> UploadWhatIsKept(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  std::optional<Exchange::EarlyPiece>& early = x.Own().early;
+  while (!x.body_spent) {
+    if (!early.has_value()) {
+      early.emplace(x.loop());
+      early->reading.Spawn(ReadEarlyPiece(x, *early));
+    }
+    attempt.awaits_client = true;
+    {
+      event::ChildScope wait(x.stream.scope());
+      attempt.early_wait = &wait;
+      const absl::Status waited = co_await early->ready.Wait(wait);
+      attempt.early_wait = nullptr;
+      // What has come in the same moment is for the next try, too.
+      if (!waited.ok() || attempt.download_done) co_return false;
+    }
+    absl::StatusOr<BodyChunk> piece = std::move(early->piece);
+    early.reset();
+    if (!piece.ok()) {
+      x.stream.scope().Request(piece.status());
+      co_return false;
+    }
+    attempt.awaits_client = false;
+    const bool end = piece->end;
+    KeepOrSpend(x, *piece);
+    const absl::Status sent = co_await attempt.upstream_stream().SendBody(*std::move(piece));
+    if (!sent.ok() || end) co_return false;
+  }
+  co_return true;
+}
+
+// Nobody waits for the client's next piece any more.
+Task<void> EndEarlyPiece(Exchange& x) {
+  Exchange::EarlyPiece& early = *x.owned->early;
+  if (early.reading.running() == 0) co_return;
+  x.stream.scope().Request(absl::CancelledError("answered"));
+  co_await early.reading.Join();
+}
+
+Task<void> Upload(Attempt& attempt) {
+  Exchange& x = attempt.x;
+  if (attempt.upstream_stream().TakesPipes()) x.front->UsePipes();
+  bool end = false;
+  if (MayBeRefused(x)) {
+    const bool more = co_await UploadWhatIsKept(attempt);
+    end = !more;
+  }
+  while (!end) {
+    attempt.awaits_client = true;
+    absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();
+    if (!piece.ok()) {
+      // The response, if it is still awaited, is moot: the request is not whole.
+      if (!attempt.download_done) x.stream.scope().Request(piece.status());
+      break;
+    }
+    attempt.awaits_client = false;
+    end = piece->end;
+    if (piece->size() > 0) x.body_spent = true;
+    if (piece->trailers != nullptr)
+      piece->trailers = http::SafeTrailers(piece->trailers, x.arena());
+    // An upstream that no longer reads may have answered: Download() sees that, or
+    // the broken connection.
+    if (!(co_await attempt.upstream_stream().SendBody(*std::move(piece))).ok()) break;
+  }
+  attempt.upload_done = true;
 }
 
 // A request with a body, and its response, over the acquired connection.
@@ -306,8 +384,8 @@ Task<void> UploadAndDownload(Attempt& attempt) {
   bool upload = true;
   if (x.has_kept_body()) {
     first = CopyOf(*x.owned->body, x.arena());
-    upload = false;
-  } else if (!request.expect_continue && x.front->BodyBuffered()) {
+    upload = !first.end;
+  } else if (!request.expect_continue && !x.has_early_piece() && x.front->BodyBuffered()) {
     absl::StatusOr<BodyChunk> piece = co_await x.front->ReadBody();
     if (!piece.ok()) {
       if (!x.stream.scope().requested()) x.stream.scope().Request(piece.status());
@@ -316,7 +394,7 @@ Task<void> UploadAndDownload(Attempt& attempt) {
     }
     first = *std::move(piece);
     upload = !first.end;
-    if (first.end && x.upstream->protocol != v1::UPSTREAM_PROTOCOL_HTTP1) KeepBody(x, first);
+    KeepOrSpend(x, first);
   }
   const absl::Status sent = co_await attempt.upstream_stream().SendHead(request, std::move(first));
   if (!EndSendHead(attempt, sent, upload)) co_return;
@@ -380,6 +458,8 @@ Task<std::optional<LocalReply>> Forward(Exchange& x) {
     // A retriable response took its retry already.
     const bool took_retry = attempt.may_retry && !attempt.reply.has_value();
     if (took_retry || (attempt.may_retry && TakeRetry(x))) continue;
+    if (x.has_early_piece()) [[unlikely]]
+      co_await EndEarlyPiece(x);
     co_return attempt.reply;
   }
 }

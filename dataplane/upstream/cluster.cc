@@ -310,7 +310,7 @@ void Cluster::DropConnection(PooledConnection& connection) {
   if (connection.promised_to != nullptr) *connection.promised_to = nullptr;
   context_.metrics.upstream_connections_closed_total.Add();
   const bool claimed = connection.claimed;
-  if (claimed) --giving_up_;
+  if (connection.given_up) --giving_up_;
   const size_t index = connection.index;
   std::swap(connections_[index], connections_.back());
   connections_[index]->index = index;

@@ -180,9 +180,12 @@ class Cluster final : private PlaceMember {
   bool HasSurplus() const;
   // Asks the other workers. True if a place was free after all, and is taken.
   bool SeekPlace();
-  // Ends a connection at rest so that another worker may open one. False if that is not
-  // needed any more, or it is not at rest.
+  // Ends a connection so that another worker may open one: now if it is at rest, or as soon as the
+  // requests on it have ended (HTTP/2). False if that is not needed any more, or the connection
+  // cannot be spared.
   bool GiveUp(PooledConnection& connection);
+  // Of one that is in use. At most one at a time takes no more requests for the sake of others.
+  bool CanSpare(const PooledConnection& connection) const;
   void OnPlaceSought() override;
   void OnPlaceGranted() override;
   static void CloseResting(PooledConnection& connection);
@@ -197,7 +200,7 @@ class Cluster final : private PlaceMember {
   std::unique_ptr<Balancer> balancer_;
   size_t balanced_ = 0;  // Endpoints in it.
   std::vector<std::unique_ptr<PooledConnection>> connections_;
-  size_t giving_up_ = 0;  // Of them, on their way out for another worker.
+  size_t giving_up_ = 0;  // Of them, on their way out for other workers.
   size_t opening_ = 0;  // Connections that are being opened.
   size_t granted_ = 0;  // Waiters with a place that have not run yet.
   Waiter* first_waiter_ = nullptr;

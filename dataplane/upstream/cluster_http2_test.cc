@@ -309,5 +309,160 @@ TEST_F(ClusterHttp2Test, AnEndpointThatIsNoLongerListedFinishes) {
   EXPECT_TRUE(Until([&] { return cluster_->connections() == 0; }));
 }
 
+// Two workers' clusters of one upstream.
+class ClusterHttp2PlacesTest : public ClusterHttp2Test {
+ protected:
+  ClusterHttp2PlacesTest() { context_.workers = 2; }
+  ~ClusterHttp2PlacesTest() override {
+    other_->Close();
+    EXPECT_TRUE(Until([this] { return other_->connections() == 0; }));
+    EXPECT_FALSE(Shared()->connections.sought());
+    other_.reset();
+  }
+  void MakeBoth(uint32_t max_connections) {
+    auto entry = Http2Entry({server_.address()});
+    entry->max_connections = max_connections;
+    Make(entry);
+    other_ = std::make_unique<Cluster>(context_, entry);
+  }
+  std::unique_ptr<Request> StartOther() {
+    auto request = std::make_unique<Request>();
+    event::Spawn(Get(*other_, *request, nullptr));
+    return request;
+  }
+  std::vector<std::unique_ptr<Request>> StartSomeOther(int count) {
+    std::vector<std::unique_ptr<Request>> requests;
+    for (int i = 0; i < count; ++i) requests.push_back(StartOther());
+    return requests;
+  }
+  uint64_t given_up() const { return metrics_.upstream_connections_given_up_total.value(); }
+
+  std::unique_ptr<Cluster> other_;
+};
+
+TEST_F(ClusterHttp2PlacesTest, OfSeveralConnectionsThatAreAlwaysBusyOneIsGivenUp) {
+  MakeBoth(2);
+  auto full = StartSomeOther(2);
+  H2TestServer& one = Accept({.max_streams = 2});
+  ASSERT_TRUE(Until([&] { return one.requests().size() == 2; }));
+  TurnAll();
+  auto busy = StartSomeOther(1);
+  H2TestServer& two = Accept({.max_streams = 10});
+  ASSERT_TRUE(Until([&] { return two.requests().size() == 1; }));
+  TurnAll();
+  // All places are the other worker's, and none of its connections is ever at rest.
+  auto mine = StartSome(1);
+  TurnAll();
+  EXPECT_TRUE(server_.Quiet());
+  EXPECT_FALSE(mine[0]->acquired);
+  EXPECT_EQ(given_up(), 1u);
+  // The one with fewer requests takes no more, and what it has goes on.
+  auto later = StartSomeOther(1);
+  TurnAll();
+  EXPECT_EQ(two.requests().size(), 1u);
+  EXPECT_FALSE(later[0]->acquired);
+  AnswerAll(two);
+  ASSERT_TRUE(Done(busy));
+  EXPECT_TRUE(busy[0]->status.ok()) << busy[0]->status;
+  H2TestServer& three = Accept();
+  ASSERT_TRUE(Until([&] { return three.requests().size() == 1; }));
+  AnswerAll(three);
+  ASSERT_TRUE(Done(mine));
+  EXPECT_TRUE(mine[0]->status.ok()) << mine[0]->status;
+  // Who waits in the other worker takes the connection that it kept.
+  AnswerAll(one);
+  ASSERT_TRUE(Done(full));
+  ASSERT_TRUE(Until([&] { return one.requests().size() == 3; }));
+  AnswerAll(one);
+  ASSERT_TRUE(Done(later));
+  EXPECT_EQ(other_->connections(), 1u);
+  EXPECT_EQ(cluster_->connections(), 1u);
+  EXPECT_EQ(given_up(), 1u);
+}
+
+TEST_F(ClusterHttp2PlacesTest, OneThatIsFullIsGivenUpWhenOneOfItsRequestsEnds) {
+  MakeBoth(2);
+  auto first = StartSomeOther(2);
+  H2TestServer& one = Accept({.max_streams = 2});
+  ASSERT_TRUE(Until([&] { return one.requests().size() == 2; }));
+  TurnAll();
+  auto second = StartSomeOther(2);
+  H2TestServer& two = Accept({.max_streams = 2});
+  ASSERT_TRUE(Until([&] { return two.requests().size() == 2; }));
+  TurnAll();
+  auto mine = StartSome(1);
+  TurnAll();
+  EXPECT_EQ(given_up(), 0u);
+  one.Respond(1, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Until([&] { return first[0]->done; }));
+  EXPECT_EQ(given_up(), 1u);
+  EXPECT_TRUE(server_.Quiet());
+  one.Respond(3, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Done(first));
+  H2TestServer& three = Accept();
+  ASSERT_TRUE(Until([&] { return three.requests().size() == 1; }));
+  AnswerAll(two);
+  AnswerAll(three);
+  ASSERT_TRUE(Done(second));
+  ASSERT_TRUE(Done(mine));
+}
+
+TEST_F(ClusterHttp2PlacesTest, OneThatIsBusyForLongKeepsNobodyFromAnother) {
+  MakeBoth(3);
+  std::vector<std::vector<std::unique_ptr<Request>>> others;
+  std::vector<H2TestServer*> theirs;
+  for (size_t i = 0; i < 3; ++i) {
+    others.push_back(StartSomeOther(2));
+    theirs.push_back(&Accept({.max_streams = 2}));
+    ASSERT_TRUE(Until([&] { return theirs[i]->requests().size() == 2; }));
+    TurnAll();
+  }
+  auto mine = StartSome(1);
+  theirs[0]->Respond(1, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Until([&] { return others[0][0]->done; }));
+  EXPECT_EQ(given_up(), 1u);
+  // Its other request goes on. One is enough.
+  theirs[1]->Respond(1, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Until([&] { return others[1][0]->done; }));
+  EXPECT_EQ(given_up(), 1u);
+  EXPECT_TRUE(server_.Quiet());
+  // But one that comes to rest is better.
+  theirs[1]->Respond(3, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Done(others[1]));
+  EXPECT_EQ(given_up(), 2u);
+  H2TestServer& own = Accept();
+  ASSERT_TRUE(Until([&] { return own.requests().size() == 1; }));
+  AnswerAll(own);
+  ASSERT_TRUE(Done(mine));
+  EXPECT_FALSE(others[0][1]->done);
+  theirs[0]->Respond(3, {{":status", "200"}}, "ok");
+  AnswerAll(*theirs[2]);
+  ASSERT_TRUE(Done(others[0]));
+  ASSERT_TRUE(Done(others[2]));
+}
+
+TEST_F(ClusterHttp2PlacesTest, TheOnlyOneIsKeptWhileItIsBusy) {
+  MakeBoth(1);
+  auto busy = StartSomeOther(2);
+  H2TestServer& one = Accept();
+  ASSERT_TRUE(Until([&] { return one.requests().size() == 2; }));
+  auto mine = StartSome(1);
+  TurnAll();
+  one.Respond(1, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Until([&] { return busy[0]->done; }));
+  auto later = StartSomeOther(1);
+  ASSERT_TRUE(Until([&] { return one.requests().size() == 3; }));
+  EXPECT_EQ(given_up(), 0u);
+  one.Respond(3, {{":status", "200"}}, "ok");
+  one.Respond(5, {{":status", "200"}}, "ok");
+  ASSERT_TRUE(Done(busy));
+  ASSERT_TRUE(Done(later));
+  H2TestServer& two = Accept();
+  ASSERT_TRUE(Until([&] { return two.requests().size() == 1; }));
+  EXPECT_EQ(given_up(), 1u);
+  AnswerAll(two);
+  ASSERT_TRUE(Done(mine));
+}
+
 }  // namespace
 }  // namespace portico::upstream

@@ -32,9 +32,22 @@ bool Cluster::SeekPlace() {
   return true;
 }
 
+bool Cluster::CanSpare(const PooledConnection& connection) const {
+  // One of HTTP/2 may never be at rest. Where it is the only one it is kept: until the last of its
+  // requests has ended, be it a stream of hours, this worker could serve nobody else.
+  return connection.multiplexed && giving_up_ == 0 &&
+         std::any_of(connections_.begin(), connections_.end(), [&](const auto& other) {
+           return other.get() != &connection && other->connection->reusable() &&
+                  other->host.listed;
+         });
+}
+
 bool Cluster::GiveUp(PooledConnection& connection) {
-  if (connection.connection->open_streams() > 0 || !limits_->connections.Claim()) return false;
-  connection.claimed = true;
+  const bool at_rest = connection.connection->open_streams() == 0;
+  // Nobody can count on one that is in use: the first place that comes free is taken.
+  if (at_rest ? !limits_->connections.Claim() : !CanSpare(connection)) return false;
+  connection.claimed = at_rest;
+  connection.given_up = true;
   ++giving_up_;
   context_.metrics.upstream_connections_given_up_total.Add();
   CloseResting(connection);
@@ -44,15 +57,26 @@ bool Cluster::GiveUp(PooledConnection& connection) {
 void Cluster::OnPlaceSought() {
   if (!limits_->connections.sought() || !HasSurplus()) return;
   PooledConnection* oldest = nullptr;
+  PooledConnection* least_busy = nullptr;  // HTTP/2.
   for (const auto& host : hosts_) {
     for (PooledConnection* front : host->available) {
-      if (front->connection->open_streams() > 0) continue;  // HTTP/2.
+      const uint32_t streams = front->connection->open_streams();
+      if (streams > 0) {
+        if (least_busy == nullptr || streams < least_busy->connection->open_streams()) {
+          least_busy = front;
+        }
+        continue;
+      }
       if (oldest == nullptr || front->idle_since < oldest->idle_since) oldest = front;
       break;
     }
   }
-  // Those that are in use are looked at when their exchange ends.
-  if (oldest != nullptr) GiveUp(*oldest);
+  // Those that take no more now are looked at when an exchange of theirs ends.
+  if (oldest != nullptr) {
+    GiveUp(*oldest);
+  } else if (least_busy != nullptr) {
+    GiveUp(*least_busy);
+  }
 }
 
 void Cluster::OnPlaceGranted() {

@@ -18,7 +18,7 @@ namespace portico::upstream {
 class PlaceMember {
  public:
   virtual ~PlaceMember() = default;
-  // Another worker seeks a place: a connection at rest that can be spared should go.
+  // Another worker seeks a place: a connection that can be spared should go.
   virtual void OnPlaceSought() = 0;
   // The place that was sought is here, and counts as taken.
   virtual void OnPlaceGranted() = 0;
@@ -27,7 +27,7 @@ class PlaceMember {
 // Every connection, open or opening, holds a place. When all are taken, a worker that
 // has none, or very few, seeks one: then the next place that comes free anywhere is
 // handed to it, first come, first served, and workers with more than their share give
-// up connections at rest for it. Without a seeker a place is one atomic count.
+// up connections for it: those at rest, and those of HTTP/2 that never are. Without a seeker a place is one atomic count.
 //
 // Thread-safe but for Seat::seeking(). Nothing here is written by a request that finds
 // a connection; sought() is all that it reads, from a cache line that rests meanwhile.

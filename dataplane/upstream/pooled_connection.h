@@ -33,7 +33,9 @@ class PooledConnection final : public ClientConnectionOwner {
   // to it and being taken; nulled if the connection ends first.
   PooledConnection** promised_to = nullptr;
   base::MonotonicNanos idle_since = 0;
-  // It ends so that another worker may open one (ConnectionPlaces::Claim()).
+  // It ends so that another worker may open one, and that one counts on it
+  // (ConnectionPlaces::Claim()), unless requests on it may take long.
+  bool given_up = false;
   bool claimed = false;
 };
 

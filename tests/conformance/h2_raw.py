@@ -72,6 +72,18 @@ def headers(stream, block, end_stream=True, end_headers=True):
     return frame(HEADERS, (END_STREAM if end_stream else 0) | (END_HEADERS if end_headers else 0), stream, block)
 
 
+def status_byte(block):
+    """The first byte of a header block's first field; changes of the table's size come before (RFC 7541 section 6.3)."""
+    at = 0
+    while block[at] & 0xe0 == 0x20:
+        more = block[at] & 0x1f == 0x1f
+        at += 1
+        while more:
+            more = block[at] & 0x80 != 0
+            at += 1
+    return block[at]
+
+
 class Ending:
     """What an attack came to."""
 

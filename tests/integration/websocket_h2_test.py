@@ -27,22 +27,18 @@ spec: {{endpoints: [{{address: "{endpoint}"}}], outlier_detection: {{disabled: t
 kind: Route
 name: all
 spec: {{match: {{path: {{prefix: /}}, methods: [GET]}}, upstreams: [{{name: sockets}}]}}
+---
+kind: Route
+name: own
+spec: {{match: {{path: {{exact: /own}}}}, respond: {{status: 200, body: "own"}}}}
+---
+kind: Route
+name: gone
+spec: {{match: {{path: {{exact: /gone}}}}, respond: {{status: 410, body: "gone"}}}}
 """
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 STATUS_200 = 0x88
-
-
-def status_byte(block):
-    """The first byte of a header block's first field; changes of the table's size come before (RFC 7541 section 6.3)."""
-    at = 0
-    while block[at] & 0xe0 == 0x20:
-        more = block[at] & 0x1f == 0x1f
-        at += 1
-        while more:
-            more = block[at] & 0x80 != 0
-            at += 1
-    return block[at]
 
 
 class Upstream(TcpServer):
@@ -79,7 +75,7 @@ class Upstream(TcpServer):
 
 
 class Client:
-    """One stream of one connection."""
+    """A connection, and one stream of it that asks for a tunnel."""
 
     def __init__(self, address, path):
         self.socket = socket.create_connection(address, timeout=20)
@@ -89,18 +85,38 @@ class Client:
             (b":authority", b"test"), (b"sec-websocket-version", b"13"), (b"sec-websocket-protocol", b"chat")))
         self.socket.sendall(h2.PREFACE + h2.settings() + h2.headers(1, block, end_stream=False))
 
+    def get(self, stream, path):
+        """Asks for it as usual."""
+        self.socket.sendall(h2.headers(stream, h2.request(path=path, authority=b"test")))
+
     def send(self, data, end=False):
         self.socket.sendall(h2.frame(h2.DATA, h2.END_STREAM if end else 0, 1, data))
 
-    def frame(self):
+    def answer(self, stream=1):
+        """All frames up to the end of its response: the first byte of the head, and the body."""
+        first, body = None, b""
+        while True:
+            kind, flags, payload = self.frame(stream)
+            if kind == h2.RST_STREAM:
+                raise AssertionError(f"stream {stream} was reset: {payload}")
+            if kind == h2.HEADERS:
+                first = h2.status_byte(payload)
+            else:
+                body += payload
+            if flags & h2.END_STREAM:
+                return first, body
+
+    def frame(self, of_stream=1):
         """The next of the stream: kind, flags, payload."""
         while True:
             head = self.file.read(9)
+            if not head:
+                raise AssertionError("the connection has ended")
             size, (kind, flags, stream) = int.from_bytes(head[:3], "big"), struct.unpack(">BBI", head[3:])
             payload = self.file.read(size)
             if kind == h2.SETTINGS and not flags & h2.ACK:
                 self.socket.sendall(h2.frame(h2.SETTINGS, h2.ACK))
-            if stream == 1 and kind in (h2.HEADERS, h2.DATA, h2.RST_STREAM):
+            if stream == of_stream and kind in (h2.HEADERS, h2.DATA, h2.RST_STREAM):
                 return kind, flags, payload
 
     def close(self):
@@ -129,7 +145,7 @@ class WebSocketOverHttp2Test(unittest.TestCase):
     def test_bytes_pass_both_ways(self):
         client = self.ask(b"/chat")
         kind, flags, block = client.frame()
-        self.assertEqual((kind, flags & h2.END_STREAM, status_byte(block)), (h2.HEADERS, 0, STATUS_200))
+        self.assertEqual((kind, flags & h2.END_STREAM, h2.status_byte(block)), (h2.HEADERS, 0, STATUS_200))
         self.assertNotIn(b"sec-websocket-accept", block)
         head = self.upstream.heads[-1]
         self.assertTrue(head.startswith("GET /chat HTTP/1.1\r\n"), head)
@@ -157,20 +173,41 @@ class WebSocketOverHttp2Test(unittest.TestCase):
         for path in (b"/liar", b"/mute"):
             kind, _, block = self.ask(path).frame()
             self.assertEqual(kind, h2.HEADERS)
-            self.assertNotEqual(status_byte(block), STATUS_200)
+            self.assertNotEqual(h2.status_byte(block), STATUS_200)
             line = self.line(path.decode())
             self.assertEqual((line["status"], line["reason"]), (502, "upstream_protocol_error"))
 
     def test_a_plain_200_is_no_tunnel(self):
         _, _, block = self.ask(b"/plain").frame()
-        self.assertNotEqual(status_byte(block), STATUS_200)
+        self.assertNotEqual(h2.status_byte(block), STATUS_200)
         self.assertEqual(self.line("/plain")["status"], 502)
 
     def test_a_refusal_passes(self):
         _, _, block = self.ask(b"/refuse").frame()
-        self.assertNotEqual(status_byte(block), STATUS_200)
+        self.assertNotEqual(h2.status_byte(block), STATUS_200)
         line = self.line("/refuse")
         self.assertEqual((line["status"], line.get("reason")), (403, None))
+
+    def test_a_route_that_answers_by_itself_opens_no_tunnel(self):
+        client = self.ask(b"/own")
+        first, body = client.answer()
+        self.assertNotEqual(first, STATUS_200)
+        self.assertIn(b'"reason": "connect_not_supported"', body)
+        line = self.line("/own")
+        self.assertEqual((line["status"], line["reason"]), (501, "connect_not_supported"))
+        # The connection goes on, and the route as ever.
+        client.get(3, b"/own")
+        self.assertEqual(client.answer(3), (STATUS_200, b"own"))
+
+    def test_a_route_whose_own_answer_is_no_2xx_gives_it(self):
+        client = self.ask(b"/gone")
+        first, body = client.answer()
+        self.assertNotEqual(first, STATUS_200)
+        self.assertEqual(body, b"gone")
+        line = self.line("/gone")
+        self.assertEqual((line["status"], line.get("reason")), (410, None))
+        client.get(3, b"/own")
+        self.assertEqual(client.answer(3), (STATUS_200, b"own"))
 
 
 if __name__ == "__main__":
