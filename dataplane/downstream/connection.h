@@ -32,6 +32,8 @@ struct ConnectionOptions {
   // Connections of one source address, all workers together; above: closed at once. 0: no
   // limit.
   uint32_t max_connections_per_address = 0;
+  // While true, HTTP/2 windows stay as small as they are at first. Must outlive the connection.
+  const bool* memory_scarce = nullptr;
   // HTTP/2: Http2 of api/portico/v1: in cleartext for who begins with its preface, over TLS for
   // who chose it. Windows in bytes.
   bool http2 = true;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -49,6 +50,7 @@ class TestHandler final : public http::ExchangeHandler {
     if (path == "/tunnel") co_await Tunnel(stream);
     if (path == "/nothing") { /* no answer: counts as Abort() */ }
     if (path == "/large") co_await SendLarge(stream);
+    if (path == "/paced") co_await SendPaced(stream);
     if (path == "/read") co_await ReadAll(stream);
     if (path == "/peer") co_await Reply(stream, connection.peer.ToString());
     if (path == "/short") co_await WrongLength(stream);
@@ -220,6 +222,24 @@ class TestHandler final : public http::ExchangeHandler {
       chunk.owner = std::move(buffer);
       last_status = co_await stream.SendBody(std::move(chunk));
       ++pieces_sent;
+    }
+  }
+
+  // Pieces as large as the stream would have them.
+  event::Task<void> SendPaced(http::ServerStream& stream) {
+    http::ResponseHead head(stream.arena());
+    head.status = 200;
+    head.body = BodyKind::kChunked;
+    last_status = co_await stream.SendHead(head, BodyChunk());
+    for (uint64_t i = 1; i <= large_pieces && last_status.ok(); ++i) {
+      const size_t size = std::min(stream.PieceLimit(), base::BufferPool::kHuge);
+      base::Buffer buffer = loop_.downstream_buffers().Allocate(size);
+      std::memset(buffer.data(), 'p', size);
+      BodyChunk chunk;
+      chunk.bytes = {buffer.data(), size};
+      chunk.owner = std::move(buffer);
+      chunk.end = i == large_pieces;
+      last_status = co_await stream.SendBody(std::move(chunk));
     }
   }
 

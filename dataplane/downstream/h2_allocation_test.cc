@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/downstream/h2_test_support.h"
+#include "dataplane/http/h2_memory.h"
 
 extern "C" {
 void* __libc_malloc(size_t size);
@@ -98,9 +99,13 @@ TEST_F(H2ConnectionTest, RestingConnectionsAreSmall) {
   std::vector<int> sockets;
   sockets.reserve(kConnections);
   size_t before = 0;
+  uint64_t counted = 0;
   for (size_t i = 0; i < kConnections; ++i) {
     // The first half fills what is kept for reuse.
-    if (i == kConnections / 2) before = mallinfo2().uordblks;
+    if (i == kConnections / 2) {
+      before = mallinfo2().uordblks;
+      counted = http::H2HeldBytes();
+    }
     int fds[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     owner.held.push_back(std::make_unique<H2ServerConnection>(
@@ -116,8 +121,35 @@ TEST_F(H2ConnectionTest, RestingConnectionsAreSmall) {
   RecordProperty("bytes", static_cast<int>(each));
   std::printf("%zu bytes for each connection\n", each);
   EXPECT_LT(each, 13u * 1024) << "bytes for each connection";
+  // What the memory guard takes it for, with its 8 KiB for every connection: all of it, and
+  // something for TLS and the kernel.
+  const size_t taken_for = 8 * 1024 + (http::H2HeldBytes() - counted) / (kConnections / 2);
+  std::printf("%zu bytes counted\n", taken_for);
+  EXPECT_GE(taken_for, each);
+  EXPECT_LE(taken_for, each + 8 * 1024);
   for (const int fd : sockets) ::close(fd);
   EXPECT_TRUE(Until([&] { return owner.held.empty(); }));
+}
+
+TEST_F(H2ConnectionTest, WaitingStreamsAreCounted) {
+  constexpr size_t kStreams = 100;
+  Connect();
+  size_t before = 0;
+  uint64_t counted = 0;
+  for (size_t i = 0; i < kStreams; ++i) {
+    if (i == kStreams / 2) {
+      before = mallinfo2().uordblks;
+      counted = http::H2HeldBytes();
+    }
+    // Only what the proxy's side takes.
+    client_->SendRaw(H2Frame(1, 5, static_cast<uint32_t>(2 * i + 1), H2GetBlock(5, "/wait")));
+    ASSERT_TRUE(Until([&] { return handler_.open == static_cast<int>(i + 1); }));
+  }
+  const size_t each = (mallinfo2().uordblks - before) / (kStreams / 2);
+  const size_t taken_for = (http::H2HeldBytes() - counted) / (kStreams / 2);
+  std::printf("%zu bytes for each stream, %zu counted\n", each, taken_for);
+  EXPECT_GE(taken_for, each);
+  EXPECT_LE(taken_for, 2 * each);
 }
 
 }  // namespace

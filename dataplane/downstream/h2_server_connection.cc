@@ -26,7 +26,9 @@ H2ServerConnection::H2ServerConnection(ServerContext& context,
       write_deadline_(context.loop),
       exchanges_(context.loop),
       writing_(context.loop),
-      written_(context.loop) {
+      written_(context.loop),
+      windows_(context.options.http2_stream_window, context.options.http2_connection_window,
+               context.options.memory_scarce) {
   stall_timer_.context = this;
   stall_timer_.on_fire = &OnStallTimer;
   close_timer_.context = this;
@@ -206,6 +208,7 @@ void H2ServerConnection::EndExchange(H2ServerStream& stream) {
   }
   stream.DropBody();
   stream.piece_ = http::BodyChunk();
+  stream.stake_.End(share_);
   // Ends the stream where all is sent.
   Pump();
 }
@@ -225,6 +228,9 @@ void H2ServerConnection::Release(H2ServerStream& stream) {
   if (stream.next_ != nullptr) stream.next_->previous_ = stream.previous_;
   (stream.previous_ != nullptr ? stream.previous_->next_ : streams_) = stream.next_;
   stream.DropBody();
+  stream.stake_.End(share_);
+  const int32_t by = stream.window_.End(windows_);
+  if (by != 0 && session_ != nullptr) http::ChangeH2Windows(session_, 0, by);
   const std::unique_ptr<H2ServerStream> owned(&stream);
   if (--stream_count_ != 0 || session_ == nullptr) return;
   idle_since_ = context_.loop.now();
@@ -266,12 +272,21 @@ void H2ServerConnection::FailAll(const absl::Status& reason) {
 }
 
 void H2ServerConnection::Consumed(H2ServerStream& stream, size_t bytes) {
+  unread_ -= bytes;
   if (bytes == 0 || session_ == nullptr) return;
-  if (stream.closed_) {
-    nghttp2_session_consume_connection(session_, bytes);
-  } else {
-    nghttp2_session_consume(session_, stream.id_, bytes);
-  }
+  if (!stream.closed_) nghttp2_session_consume_stream(session_, stream.id_, bytes);
+  Dropped(bytes);
+}
+
+void H2ServerConnection::Dropped(size_t bytes) {
+  nghttp2_session_consume_connection(session_, bytes);
+  http::ReleaseH2Connection(session_, unread_, windows_);
+}
+
+void H2ServerConnection::TuneWindow(H2ServerStream& stream, size_t bytes) {
+  if (session_ == nullptr || stream.closed_ || stream.body_ended_) return;
+  const int32_t by = stream.window_.Read(bytes, context_.loop.now(), stream_count_, windows_);
+  if (by != 0) http::ChangeH2Windows(session_, stream.id_, by);
 }
 
 ssize_t H2ServerConnection::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t length,

@@ -23,7 +23,9 @@
 #include "dataplane/http/h2_flood.h"
 #include "dataplane/http/h2_frames.h"
 #include "dataplane/http/h2_output.h"
+#include "dataplane/http/h2_send_share.h"
 #include "dataplane/http/h2_stream_rules.h"
+#include "dataplane/http/h2_window.h"
 #include "dataplane/net/byte_stream.h"
 
 namespace portico::downstream {
@@ -104,6 +106,10 @@ class H2ServerConnection final : public ServerConnection {
   // Bytes of a body were taken, or are not wanted any more: the client may send as many. Pump()
   // tells it.
   void Consumed(H2ServerStream& stream, size_t bytes);
+  // They came for nobody, and count for the connection's window only.
+  void Dropped(size_t bytes);
+  // As many were read: its window may be too small for so fast a reader.
+  void TuneWindow(H2ServerStream& stream, size_t bytes);
   // From the session's data provider.
   static ssize_t ReadData(nghttp2_session*, int32_t, uint8_t*, size_t, uint32_t*,
                           nghttp2_data_source*, void*);
@@ -164,6 +170,11 @@ class H2ServerConnection final : public ServerConnection {
   H2ServerStream* block_stream_ = nullptr;  // Whose header block is being read.
   http::HeaderList* block_trailers_ = nullptr;
   const base::Buffer* feeding_ = nullptr;
+
+  http::H2Windows windows_;
+  size_t unread_ = 0;  // Of bodies, on all streams.
+  // Of what goes.
+  http::H2SendShare share_;
 
   H2ServerStream* streams_ = nullptr;
   H2ServerStream* opened_first_ = nullptr;  // To be served next.

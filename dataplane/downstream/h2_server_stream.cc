@@ -81,6 +81,7 @@ bool H2ServerStream::AddBody(std::string_view bytes, const base::Buffer& receive
   received_ += bytes.size();
   if (request_.body == http::BodyKind::kLength && received_ > request_.content_length) return false;
   queue_.Add(bytes, received, connection_.context_.loop.downstream_buffers());
+  connection_.unread_ += bytes.size();
   if (request_.upgrade.empty() || tunnel_) reading_.Wake();
   return true;
 }
@@ -146,6 +147,7 @@ absl::StatusOr<http::BodyChunk> H2ServerStream::NextPiece() {
     chunk = queue_.Take();
     request_bytes_ += chunk.bytes.size();
     connection_.Consumed(*this, chunk.bytes.size());
+    connection_.TuneWindow(*this, chunk.bytes.size());
     connection_.Pump();
   }
   chunk.end = body_ended_ && queue_.empty();
@@ -162,6 +164,7 @@ void H2ServerStream::Reading::Suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
   stream_.scope_.Link(*this);
   linked_ = true;
+  stream_.window_.ReaderWaits();
   stream_.waits_since_ = stream_.connection_.context_.loop.now();
   stream_.connection_.WatchStalls();
 }
@@ -292,7 +295,15 @@ event::Task<absl::Status> H2ServerStream::SendBody(http::BodyChunk chunk) {
   return Offer(std::move(chunk), last);
 }
 
+size_t H2ServerStream::PieceLimit() {
+  nghttp2_session* const session = connection_.session_;
+  const int32_t window = std::min(nghttp2_session_get_stream_remote_window_size(session, id_),
+                                  nghttp2_session_get_remote_window_size(session));
+  return stake_.Next(static_cast<size_t>(std::max(window, 0)), connection_.share_);
+}
+
 event::Task<absl::Status> H2ServerStream::Offer(http::BodyChunk chunk, bool last) {
+  stake_.Came(chunk.size(), connection_.share_);
   piece_ = std::move(chunk);
   piece_sent_ = 0;
   piece_last_ = last;

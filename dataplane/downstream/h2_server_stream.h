@@ -15,6 +15,9 @@
 #include "dataplane/event/cancel.h"
 #include "dataplane/event/frame_pool.h"
 #include "dataplane/event/task.h"
+#include "dataplane/http/h2_memory.h"
+#include "dataplane/http/h2_send_share.h"
+#include "dataplane/http/h2_window.h"
 #include "dataplane/http/stream.h"
 
 namespace portico::downstream {
@@ -68,6 +71,7 @@ class H2ServerStream final : public http::ServerStream {
   event::Task<absl::Status> SendHead(const http::ResponseHead& head,
                                      http::BodyChunk first) override;
   event::Task<absl::Status> SendBody(http::BodyChunk chunk) override;
+  size_t PieceLimit() override;
   void Abort() override { aborted_ = true; }
   event::CancelScope& scope() override { return scope_; }
   uint64_t request_body_bytes() const override { return request_bytes_; }
@@ -78,6 +82,9 @@ class H2ServerStream final : public http::ServerStream {
   friend class H2SessionEvents;
 
   enum class Response : uint8_t { kNothing, kBody, kComplete, kFailed };
+
+  // This object, its arena, and the frames and fields of its exchange; nghttp2 counts its own part.
+  static constexpr size_t kHeldBytes = 8 * 1024;
 
   // The piece that was given to SendHead() or SendBody(), until nghttp2 has made frames of all of
   // it. The exchange's deadline ends the wait; other reasons to end the exchange do not.
@@ -147,6 +154,7 @@ class H2ServerStream final : public http::ServerStream {
 
   H2ServerConnection& connection_;
   const int32_t id_;
+  const http::H2Held held_{kHeldBytes};
   std::unique_ptr<base::Arena> arena_;
   http::RequestHead request_;
   event::CancelScope scope_;
@@ -156,6 +164,7 @@ class H2ServerStream final : public http::ServerStream {
 
   // The request's body.
   H2BodyQueue queue_;
+  http::H2Window window_;
   const http::HeaderList* trailers_ = nullptr;
   uint64_t body_limit_ = 0;     // 0: none.
   uint64_t received_ = 0;       // From the client.
@@ -166,6 +175,7 @@ class H2ServerStream final : public http::ServerStream {
   // The response.
   Sending sending_;
   http::BodyChunk piece_;
+  http::H2SendStake stake_;  // In what the connection holds.
   size_t piece_sent_ = 0;
   bool piece_last_ = false;
   base::MonotonicNanos sends_since_ = 0;

@@ -226,11 +226,11 @@ int H2SessionEvents::OnData(nghttp2_session* session, uint8_t, int32_t id, const
   H2ServerStream* const stream = StreamOf(session, id);
   if (stream == nullptr || !stream->serving_ || stream->body_failed_ || stream->refusal_ != 0) {
     // Nobody will read it. The stream's own window stays shut.
-    nghttp2_session_consume_connection(session, size);
+    connection.Dropped(size);
     return 0;
   }
   if (!stream->AddBody(Text(bytes, size), *connection.feeding_)) {
-    nghttp2_session_consume_connection(session, size);
+    connection.Dropped(size);
     connection.ResetStream(*stream, NGHTTP2_PROTOCOL_ERROR, "conflicting_length");
   }
   return 0;

@@ -29,6 +29,7 @@ struct SharedBlock {
 };
 thread_local std::unique_ptr<SharedBlock> shared_block;
 constinit thread_local int sharing = 0;
+constinit thread_local uint64_t held_bytes = 0;
 
 void* Allocate(size_t size) {
   if (size == kFrameBufferBytes && sharing > 0) {
@@ -37,6 +38,7 @@ void* Allocate(size_t size) {
   }
   // What nghttp2 asks for is bounded by its own limits.
   void* const memory = event::AllocateFrame(sizeof(Header) + size);
+  held_bytes += sizeof(Header) + size;
   // owned: by nghttp2, until it calls Free().
   Header* const header = ::new (memory) Header{size};
   return header + 1;
@@ -46,6 +48,7 @@ void Free(void* block, void*) {
   if (block == nullptr) return;
   Header* const header = static_cast<Header*>(block) - 1;
   if (header->size == kSharedSize) return;
+  held_bytes -= sizeof(Header) + header->size;
   event::FreeFrame(header, sizeof(Header) + header->size);
 }
 
@@ -77,5 +80,10 @@ nghttp2_mem* H2Memory() { return &memory; }
 
 H2SharedFrameBuffer::H2SharedFrameBuffer() { ++sharing; }
 H2SharedFrameBuffer::~H2SharedFrameBuffer() { --sharing; }
+
+uint64_t H2HeldBytes() { return held_bytes; }
+
+H2Held::H2Held(size_t bytes) : bytes_(bytes) { held_bytes += bytes; }
+H2Held::~H2Held() { held_bytes -= bytes_; }
 
 }  // namespace portico::http

@@ -4,6 +4,9 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <cstddef>
+#include <cstdint>
+
 namespace portico::http {
 
 // Small blocks come from this thread's pool of frames (event/frame_pool.h), so that in steady
@@ -21,6 +24,21 @@ class H2SharedFrameBuffer {
   ~H2SharedFrameBuffer();
   H2SharedFrameBuffer(const H2SharedFrameBuffer&) = delete;
   H2SharedFrameBuffer& operator=(const H2SharedFrameBuffer&) = delete;
+};
+
+// What HTTP/2 holds on this thread beside buffers: blocks of H2Memory(), and H2Held. Bytes.
+uint64_t H2HeldBytes();
+
+// Counts what an object and what belongs to it hold, while it lives, on the thread that made it.
+class H2Held {
+ public:
+  explicit H2Held(size_t bytes);
+  ~H2Held();
+  H2Held(const H2Held&) = delete;
+  H2Held& operator=(const H2Held&) = delete;
+
+ private:
+  const size_t bytes_;
 };
 
 }  // namespace portico::http

@@ -11,6 +11,9 @@
 #ifndef DATAPLANE_HTTP_STREAM_H_
 #define DATAPLANE_HTTP_STREAM_H_
 
+#include <cstddef>
+#include <limits>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "dataplane/event/cancel.h"
@@ -48,6 +51,10 @@ class ServerStream {
   // Completes when the piece is taken by the transport: this is the watermark.
   virtual event::Task<absl::Status> SendBody(BodyChunk chunk) = 0;
 
+  // How large what is received for the next SendBody() should be, at least 16 KiB: a stream that
+  // shares its connection with others says so, so that a client that takes nothing does not make
+  // them hold much. As much counts as held until it is asked again: right before receiving.
+  virtual size_t PieceLimit() { return std::numeric_limits<size_t>::max(); }
   // After SendHead(): whether SendBody() takes pieces that lie in a pipe.
   virtual bool TakesPipes() const { return false; }
   // From now on ReadBody() may leave large pieces in pipes (BodyChunk::pipe): the caller
@@ -83,6 +90,9 @@ class ClientStream {
   virtual event::Task<absl::StatusOr<BodyChunk>> ReadBody() = 0;
   // As ServerStream's.
   virtual bool BodyBuffered() const { return false; }
+  // From now on one receive for ReadBody() takes no more than this, where the stream receives for
+  // itself alone.
+  virtual void LimitPiece(size_t /*bytes*/) {}
   virtual bool TakesPipes() const { return false; }
   virtual void UsePipes() {}
 

@@ -140,9 +140,12 @@ void EndResponse(Attempt& attempt, BodyChunk& piece) {
 Task<void> RelayResponseBody(Attempt& attempt) {
   Exchange& x = attempt.x;
   // No policy looks at bodies: from here on their bytes need not be seen.
-  if (x.front->TakesPipes()) attempt.upstream_stream().UsePipes();
+  http::ClientStream& from = attempt.upstream_stream();
+  if (x.front->TakesPipes()) from.UsePipes();
+  const bool shares = x.request().version == http::Version::kHttp2;
   while (true) {
-    absl::StatusOr<BodyChunk> piece = co_await attempt.upstream_stream().ReadBody();
+    if (shares && !from.BodyBuffered()) from.LimitPiece(x.stream.PieceLimit());
+    absl::StatusOr<BodyChunk> piece = co_await from.ReadBody();
     if (!piece.ok()) {
       FailDuringResponse(attempt, piece.status(), /*upstream_failed=*/true);
       co_return;

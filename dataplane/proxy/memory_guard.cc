@@ -1,6 +1,7 @@
 #include "dataplane/proxy/memory_guard.h"
 
 #include "dataplane/base/buffer.h"
+#include "dataplane/http/h2_memory.h"
 
 namespace portico::proxy {
 
@@ -12,7 +13,8 @@ uint64_t AccountedBytes(event::Loop& loop, const observe::WorkerMetrics& metrics
                                metrics.upstream_connections_total.value() -
                                metrics.upstream_connections_closed_total.value();
   return downstream.live_bytes() + downstream.idle_bytes() + upstream.live_bytes() +
-         upstream.idle_bytes() + connections * MemoryGuard::kConnectionBytes;
+         upstream.idle_bytes() + connections * MemoryGuard::kConnectionBytes +
+         http::H2HeldBytes();
 }
 
 uint64_t MemoryUsed(MemoryGuard& guard, event::Loop& loop, observe::WorkerMetrics& metrics) {

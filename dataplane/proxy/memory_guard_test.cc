@@ -6,6 +6,7 @@
 
 #include "dataplane/base/fake_clock.h"
 #include "dataplane/event/engine_factory.h"
+#include "dataplane/http/h2_memory.h"
 #include "dataplane/snapshot/snapshot.h"
 
 namespace portico::proxy {
@@ -71,6 +72,17 @@ TEST_F(MemoryGuardTest, ConnectionsCount) {
   EXPECT_FALSE(Has());
   metrics_.downstream_connections_closed_total.Add(limit / 2);
   EXPECT_TRUE(Has());
+}
+
+TEST_F(MemoryGuardTest, WhatHttp2HoldsCounts) {
+  EXPECT_TRUE(Has());
+  {
+    const http::H2Held held(guard_.share * 9 / 10);
+    EXPECT_FALSE(Has());
+    EXPECT_TRUE(guard_.shrunk);
+  }
+  EXPECT_TRUE(Has());
+  EXPECT_FALSE(guard_.shrunk);
 }
 
 TEST_F(MemoryGuardTest, NoShareNoLimit) {

@@ -45,10 +45,17 @@ struct Tunnel {
   }
 };
 
+// Before `from` is read: what goes to a client is bounded by what its connection may hold.
+void LimitPiece(http::ClientStream& from, http::ServerStream& to) {
+  if (!from.BodyBuffered()) from.LimitPiece(to.PieceLimit());
+}
+void LimitPiece(http::ServerStream&, http::ClientStream&) {}
+
 // One direction, until its side ends. `to_upstream`: from the client.
 template <typename From, typename To>
 Task<void> Carry(Tunnel& tunnel, From& from, To& to, bool to_upstream) {
   while (true) {
+    LimitPiece(from, to);
     absl::StatusOr<BodyChunk> piece = co_await from.ReadBody();
     if (!piece.ok()) {
       tunnel.Broken(piece.status(), /*by_upstream=*/!to_upstream);

@@ -35,8 +35,6 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
       loop_(std::move(engine), options.clock),
       random_(SeededRandom()),
       access_log_(options.access_log.MakeWriter()),
-      clusters_({loop_, *metrics_, random_, options.limits, options.index, options.workers,
-                 options.subset_seed}),
       context_{.loop = loop_,
                .metrics = *metrics_,
                .access_log = *access_log_,
@@ -47,6 +45,8 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<event::Engine> engine)
                .active_requests = 0,
                .memory = {.share = options.memory_share},
                .active = nullptr},
+      clusters_({loop_, *metrics_, random_, options.limits, options.index, options.workers,
+                 options.subset_seed, &context_.memory.shrunk}),
       proxy_(context_) {
   housekeeping_.on_fire = &Worker::OnHousekeeping;
   housekeeping_.context = this;
@@ -121,6 +121,7 @@ void Worker::Listen(const ListenerPlan::Listener& listener) {
   downstream::ConnectionOptions options = downstream::OptionsOf(*listener.entry);
   options.announce_close = &announce_close_;
   options.overloaded = &context_.memory.no_keep_alive;
+  options.memory_scarce = &context_.memory.shrunk;
   if (listener.sockets.empty()) {
     for (Listening& listening : listening_) {
       if (listening.id != listener.id) continue;

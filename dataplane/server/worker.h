@@ -118,8 +118,9 @@ class Worker final : private downstream::ConnectionObserver {
   event::Loop loop_;
   upstream::Random random_;
   std::unique_ptr<observe::AccessLogWriter> access_log_;
-  upstream::ClusterManager clusters_;
+  // Refers to `clusters_`, which looks at its memory guard.
   proxy::WorkerContext context_;
+  upstream::ClusterManager clusters_;
   proxy::Proxy proxy_;
   std::vector<Listening> listening_;
   // No longer accepting, with connections left.

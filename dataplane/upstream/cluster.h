@@ -39,6 +39,8 @@ struct ClusterContext {
   uint32_t workers = 1;
   // Differs from process to process and is the same after a restart: RingKey().
   uint64_t subset_seed = 0;
+  // As H2ClientOptions::memory_scarce.
+  const bool* memory_scarce = nullptr;
 };
 
 // Why there is no connection.

@@ -76,6 +76,7 @@ PooledConnection& Cluster::AddConnection(Host& host, Transport transport, bool s
     H2ClientOptions options;
     options.secure = secure;
     options.metrics = &metrics;
+    options.memory_scarce = context_.memory_scarce;
     connection.connection =
         MakeH2ClientConnection(context_.loop, std::move(transport.stream), options, connection);
     metrics.upstream_http2_connections_total.Add();

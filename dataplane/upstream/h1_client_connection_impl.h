@@ -57,6 +57,7 @@ struct H1ClientExchange {
   // Where trailers are kept for a client that takes them.
   http::TrailerSection* trailers = nullptr;
   net::ReceiveSize body_size;
+  uint64_t piece_limit = 0;  // 0: none.
   uint64_t received = 0;  // Bytes of the response, head and body.
   // What a receive moves bytes into, if UsePipes() was called.
   event::PipeLease pipe;
@@ -193,6 +194,7 @@ class H1ClientConnection final : public ClientConnection, private http::ClientSt
   bool BodyBuffered() const override {
     return exchange_->decoder.done() || receive_ended_ || input_.HasPiece(exchange_->decoder);
   }
+  void LimitPiece(size_t bytes) override { exchange_->piece_limit = bytes; }
   bool TakesPipes() const override {
     return exchange_->framing == http::BodyKind::kLength && stream_->pipes() != nullptr;
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -459,6 +460,42 @@ TEST_F(ClientTest, LargeResponseBodiesComeInPieces) {
   EXPECT_TRUE(send.Take().ok());
   End();
   EXPECT_TRUE(owner_.connection->reusable());
+}
+
+TEST_F(ClientTest, PiecesAreNoLargerThanTheyAreToBe) {
+  constexpr size_t kSize = 3 << 20;
+  for (const bool chunked : {false, true}) {
+    Begin();
+    ASSERT_TRUE(SendHead(Request()).ok());
+    std::string response = "HTTP/1.1 200 OK\r\n";
+    if (chunked) {
+      response += "Transfer-Encoding: chunked\r\n\r\n300000\r\n" + std::string(kSize, 'r') +
+                  "\r\n0\r\n\r\n";
+    } else {
+      response +=
+          "Content-Length: " + std::to_string(kSize) + "\r\n\r\n" + std::string(kSize, 'r');
+    }
+    event::Task<absl::Status> send = event::Started(PeerSendTask(response));
+    ASSERT_TRUE(ReadHead().ok());
+    size_t size = 0, largest = 0, largest_without = 0;
+    for (bool end = false; !end;) {
+      const bool limited = size < kSize / 2;
+      if (!stream_->BodyBuffered()) stream_->LimitPiece(limited ? 32 * 1024 : 256 * 1024);
+      absl::StatusOr<BodyChunk> chunk = event::RunTask(loop_, stream_->ReadBody());
+      ASSERT_TRUE(chunk.ok()) << chunk.status();
+      size += chunk->size();
+      size_t& most = limited ? largest : largest_without;
+      most = std::max(most, chunk->owner.capacity());
+      end = chunk->end;
+    }
+    EXPECT_EQ(size, kSize);
+    // The first receives may come before the limit.
+    EXPECT_LE(largest, 64u * 1024);
+    EXPECT_GT(largest_without, 64u * 1024);
+    ASSERT_TRUE(Until([&] { return send.done(); }));
+    EXPECT_TRUE(send.Take().ok());
+    End();
+  }
 }
 
 TEST_F(ClientTest, Tunnel) {

@@ -22,7 +22,10 @@ absl::Status H1ClientConnection::ResponseFailed(absl::Status status) {
 
 void H1ClientConnection::StartBodyReceive() {
   H1ClientExchange& e = *exchange_;
-  const uint64_t remaining = e.decoder.remaining();
+  uint64_t remaining = e.decoder.remaining();
+  if (e.piece_limit != 0 && (remaining == 0 || remaining > e.piece_limit)) [[unlikely]] {
+    remaining = e.piece_limit;
+  }
   size_t size = e.body_size.Next(loop_.upstream_buffers(), remaining, loop_.now());
   if (e.pipes && e.body_size.WorthAPipe(remaining)) e.pipe = stream_->pipes()->Take();
   if (e.pipe != nullptr) size = e.body_size.NextInPipe(remaining);

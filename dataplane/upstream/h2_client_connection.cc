@@ -55,6 +55,7 @@ H2ClientConnection::H2ClientConnection(event::Loop& loop, std::unique_ptr<net::B
       owner_(owner),
       stream_(std::move(stream)),
       session_(NewSession(*this)),
+      windows_(options.stream_window, options.connection_window, options.memory_scarce),
       settings_changed_(loop),
       received_at_(loop.now()) {
   const nghttp2_settings_entry settings[] = {
@@ -121,10 +122,18 @@ void H2ClientConnection::EndStream(http::ClientStream* ended) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id(), NGHTTP2_CANCEL);
     ScheduleFlush();
   }
+  if (const int32_t by = stream->window().End(windows_); by != 0) {
+    http::ChangeH2Windows(session_, 0, by);
+  }
   std::swap(streams_[index], streams_.back());
   streams_[index]->index = index;
   streams_.pop_back();
   if (draining_ && streams_.empty()) Finish();
+}
+
+void H2ClientConnection::TuneWindow(http::H2Window& window, int32_t id, size_t bytes) {
+  const int32_t by = window.Read(bytes, loop_.now(), open_streams(), windows_);
+  if (by != 0) http::ChangeH2Windows(session_, id, by);
 }
 
 void H2ClientConnection::Drain() {

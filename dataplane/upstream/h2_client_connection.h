@@ -23,8 +23,9 @@ struct H2ClientOptions {
   bool secure = false;
   // Streams at a time; fewer if the peer says so.
   uint32_t max_streams = 100;
-  // Flow control windows, in bytes. A stream's is what a slow reader can make us hold; the
-  // connection's bytes are given back at once, so that no reader stands in another one's way.
+  // Flow control windows as they are at first, in bytes: http/h2_window.h makes them larger. A
+  // stream's is what a slow reader can make us hold; the connection's bytes are given back at once,
+  // so that no reader stands in another one's way.
   uint32_t stream_window = 64 * 1024;
   uint32_t connection_window = 1024 * 1024;
   // While streams are open: no byte for `ping_after` is answered by a PING, and no byte for
@@ -33,6 +34,8 @@ struct H2ClientOptions {
   int64_t ping_after = 60 * base::kNanosPerSecond;
   int64_t ping_timeout = 20 * base::kNanosPerSecond;
   int64_t ping_interval = 310 * base::kNanosPerSecond;
+  // While true, windows stay as they are at first. As `metrics`.
+  const bool* memory_scarce = nullptr;
   // Outlives the connection; may be nullptr.
   observe::WorkerMetrics* metrics = nullptr;
 };

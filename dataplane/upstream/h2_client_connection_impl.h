@@ -17,6 +17,7 @@
 #include "dataplane/http/h2_flood.h"
 #include "dataplane/http/h2_frames.h"
 #include "dataplane/http/h2_output.h"
+#include "dataplane/http/h2_window.h"
 #include "dataplane/upstream/h2_client_connection.h"
 #include "dataplane/upstream/h2_client_stream.h"
 
@@ -40,6 +41,8 @@ class H2ClientConnection final : public ClientConnection {
   event::Loop& loop() { return loop_; }
   const H2ClientOptions& options() const { return options_; }
   nghttp2_session* session() { return session_; }
+  // The reader of the stream `id`, whose window this is, has read `bytes`: see http/h2_window.h.
+  void TuneWindow(http::H2Window& window, int32_t id, size_t bytes);
   // Frames wait to be written: gathered, and sent in this turn of the loop.
   void ScheduleFlush();
   // Whether the peer has said what it allows.
@@ -85,6 +88,7 @@ class H2ClientConnection final : public ClientConnection {
 
   // Owned by this worker.
   std::vector<std::unique_ptr<H2ClientStream>> streams_;
+  http::H2Windows windows_;
   uint64_t streams_opened_ = 0;
   event::ReceiveOperation receive_;
   size_t receive_size_ = base::BufferPool::kSmall;

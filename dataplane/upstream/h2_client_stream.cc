@@ -338,6 +338,7 @@ absl::StatusOr<http::BodyChunk> H2ClientStream::EndReadBody() {
     chunk.owner = std::move(piece.owner);
     if (id_ != 0 && !remote_end_) {
       nghttp2_session_consume_stream(connection_.session(), id_, chunk.bytes.size());
+      connection_.TuneWindow(window_, id_, chunk.bytes.size());
       connection_.ScheduleFlush();
     }
   } else if (!remote_end_) {

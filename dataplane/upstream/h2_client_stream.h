@@ -18,6 +18,8 @@
 #include "dataplane/event/frame_pool.h"
 #include "dataplane/event/task.h"
 #include "dataplane/http/h2_fields.h"
+#include "dataplane/http/h2_memory.h"
+#include "dataplane/http/h2_window.h"
 #include "dataplane/http/h2_writer.h"
 #include "dataplane/http/stream.h"
 
@@ -105,6 +107,7 @@ class H2ClientStream final : public http::ClientStream {
   size_t index = 0;
   // Of nghttp2's stream; 0: not yet, or no longer.
   int32_t id() const { return id_; }
+  http::H2Window& window() { return window_; }
   bool waiting() const { return sending_wait_.linked() || receiving_wait_.linked(); }
 
   // From nghttp2's callbacks.
@@ -157,7 +160,10 @@ class H2ClientStream final : public http::ClientStream {
     bool Begin() override {
       return stream_.BeginReceive(!stream_.pieces_.empty() || stream_.remote_end_);
     }
-    void Suspend(std::coroutine_handle<> waiter) override { stream_.receiving_wait_.Begin(waiter); }
+    void Suspend(std::coroutine_handle<> waiter) override {
+      stream_.window_.ReaderWaits();
+      stream_.receiving_wait_.Begin(waiter);
+    }
     absl::StatusOr<http::BodyChunk> Take() override { return stream_.EndReadBody(); }
 
    private:
@@ -183,10 +189,14 @@ class H2ClientStream final : public http::ClientStream {
     receiving_wait_.Wake();
   }
 
+  // This object: the rest of the exchange is counted by the one that the client has.
+  static constexpr size_t kHeldBytes = 1024;
+
   // Constant after construction.
   H2ClientConnection& connection_;
   event::CancelScope& scope_;
   base::Arena& arena_;
+  const http::H2Held held_{kHeldBytes};
 
   // The request.
   int32_t id_ = 0;
@@ -210,6 +220,7 @@ class H2ClientStream final : public http::ClientStream {
   http::H2FieldCollector fields_;
   int informational_ = 0;
   H2Pieces pieces_;
+  http::H2Window window_;
   bool remote_end_ = false;
 
   // Why nothing more comes.

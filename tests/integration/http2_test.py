@@ -4,10 +4,14 @@ import hashlib
 import http.server
 import os
 import re
+import socket
+import struct
 import subprocess
 import threading
+import time
 import unittest
 
+from tests.support import bodies
 from tests.support import fleet as support
 
 CONFIG = """
@@ -67,6 +71,10 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 1024
 
 
+def frame(kind, flags, stream, payload):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
 class Http2Test(unittest.TestCase):
     def setUp(self):
         self.fleet = support.Fleet()
@@ -116,6 +124,35 @@ class Http2Test(unittest.TestCase):
                                f"http://{host}:{port}/"], capture_output=True, text=True, timeout=120, check=True)
         self.assertIn("4000 succeeded, 0 failed, 0 errored, 0 timeout", done.stdout)
         self.assertEqual(proxy.terminate(), 0)
+
+    def test_a_client_that_reads_nothing(self):
+        """100 large responses at a time: what waits for it is bounded for its connection, not for each of them."""
+        upstream = bodies.Upstream()
+        self.addCleanup(upstream.close)
+        config = CONFIG.format(folder=self.fleet.folder, endpoint=upstream.address)
+        streams, path = 100, b"/length/4000000"
+        for windows in (65535, 1 << 28):
+            with self.subTest(windows=windows):
+                proxy = self.fleet.proxy(f"p{windows}", config=self.fleet.write("config.yaml", config), workers=1)
+                proxy.wait_ready()
+                upstream.seen.clear()
+                with socket.socket() as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                    client.connect(proxy.listener())
+                    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, windows))
+                                   + frame(8, 0, 0, struct.pack(">I", windows))
+                                   + b"".join(frame(1, 5, 2 * i + 1, b"\x82\x86\x41\x01h\x04" + bytes([len(path)]) + path)
+                                              for i in range(streams)))
+                    support.wait_until(lambda: upstream.seen[path.decode()] == streams, "all requests")
+                    most = 0
+                    for _ in range(20):
+                        most = max(most, proxy.metrics()['portico_buffer_bytes{state="in_use"}'])
+                        time.sleep(0.1)
+                    # A response's head lies in a buffer of 16 KiB; as much of a body waits, and the share of all.
+                    self.assertLess(most, 100 * 2 * 16384 + 768 * 1024 + (1 << 20))
+                    self.assertGreater(most, 100 * 16384)
+                    print(f"windows of {windows}: {most / 1024:.0f} KiB of buffers")
+                self.assertEqual(proxy.terminate(), 0)
 
     def test_every_reason_is_documented(self):
         for reason in REASONS:
