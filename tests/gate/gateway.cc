@@ -249,7 +249,7 @@ void Gateway::Run(uint64_t requests) {
 void Gateway::RunCounted(uint64_t requests) {
   // An HTTP/2 connection at rest has given its streams back, and takes them anew.
   const bool streams = scenario_.protocol == Scenario::Protocol::kHttp2OverTls;
-  const uint64_t first = streams ? clients_.size() * kStreams : 0;
+  const uint64_t first = streams ? 2 * clients_.size() * kStreams : 0;
   PORTICO_CHECK(requests > first);
   to_send_ = requests;
   Count(first == 0);
