@@ -133,6 +133,51 @@ TEST_F(H2MemoryTest, WindowsAreSmallWhileMemoryIsScarce) {
   EXPECT_GT(Window(other), static_cast<int32_t>(kMiB / 2));
 }
 
+TEST_F(H2MemoryTest, ASlowReaderGivesBackWhatItsWindowGrewBy) {
+  static bool scarce;  // Outlives the connection.
+  scarce = false;
+  context_.options.memory_scarce = &scarce;
+  Connect();
+  const int32_t id = Upload(3 * kMiB);
+  handler_.hold = true;
+  client_->SendBody(id, std::string(16 * kMiB, 'y'), false);
+  Turn(500);
+  ASSERT_GT(Held(), kMiB / 2);
+  scarce = true;
+  for (int i = 0; i < 200 && Held() > 200'000; ++i) Pass(base::kNanosPerSecond);
+  EXPECT_LE(Held(), 200'000u);
+  // And what is small goes on.
+  const uint64_t before = handler_.read_bytes;
+  for (int i = 0; i < 100 && handler_.read_bytes < before + kMiB / 2; ++i) {
+    Pass(base::kNanosPerSecond);
+    EXPECT_LE(Held(), 200'000u);
+  }
+  EXPECT_GE(handler_.read_bytes, before + kMiB / 2);
+}
+
+TEST_F(H2MemoryTest, OthersGoOnWhenTheRestOfTheWindowCameForStreamsThatAreGone) {
+  static const bool scarce = true;  // Windows are what they are at first.
+  context_.options.memory_scarce = &scarce;
+  Connect();
+  handler_.hold = true;
+  for (int i = 0; i < 9; ++i) {
+    client_->Request(H2Post("/read"), false, std::string(100'000, 'x'));
+  }
+  Turn(500);
+  // The client does not see that its requests are answered, and sends their bodies.
+  client_->reads = false;
+  std::vector<int32_t> answered;
+  for (int i = 0; i < 7; ++i) answered.push_back(client_->Request(H2Post("/peer"), false));
+  Turn(100);
+  for (const int32_t id : answered) client_->SendBody(id, std::string(64 * 1024, 'y'), true);
+  Turn(500);
+  EXPECT_LT(Window(0), 1024);
+  client_->reads = true;
+  const int32_t other = client_->Request(H2Post("/echo"), true, std::string(kMiB, 'z'));
+  ASSERT_TRUE(Until([&] { return client_->streams[other].closed; }, 20000));
+  EXPECT_EQ(client_->streams[other].body.size(), kMiB);
+}
+
 TEST_F(H2MemoryTest, AHundredBlockedStreamsHoldNoMoreThanTheirShare) {
   constexpr size_t kStreams = 100;
   Connect(/*auto_window=*/false);

@@ -138,6 +138,9 @@ void H2ServerConnection::Feed(const base::Buffer& bytes) {
     } else if (taken < 0) {
       // Too many CONTINUATION frames or settings, or acknowledgements that nobody reads.
       Violation("h2_flood", NGHTTP2_ENHANCE_YOUR_CALM);
+    } else if (!violated_) {
+      // What came for streams that are gone, and padding, is read by nghttp2 alone.
+      http::ReleaseH2Connection(session_, unread_, windows_);
     }
   }
   feeding_ = nullptr;
@@ -194,6 +197,8 @@ void H2ServerConnection::EndExchange(H2ServerStream& stream) {
   stream.serving_ = false;
   if (stream.closed_) {
     Release(stream);
+    // What was dropped may be what the client waits to send.
+    Pump();
     CheckEnd();
     return;
   }
@@ -229,8 +234,8 @@ void H2ServerConnection::Release(H2ServerStream& stream) {
   (stream.previous_ != nullptr ? stream.previous_->next_ : streams_) = stream.next_;
   stream.DropBody();
   stream.stake_.End(share_);
-  const int32_t by = stream.window_.End(windows_);
-  if (by != 0 && session_ != nullptr) http::ChangeH2Windows(session_, 0, by);
+  const http::H2WindowChange change = stream.window_.End(windows_);
+  if (session_ != nullptr) http::ChangeH2Windows(session_, 0, change);
   const std::unique_ptr<H2ServerStream> owned(&stream);
   if (--stream_count_ != 0 || session_ == nullptr) return;
   idle_since_ = context_.loop.now();
@@ -274,19 +279,22 @@ void H2ServerConnection::FailAll(const absl::Status& reason) {
 void H2ServerConnection::Consumed(H2ServerStream& stream, size_t bytes) {
   unread_ -= bytes;
   if (bytes == 0 || session_ == nullptr) return;
-  if (!stream.closed_) nghttp2_session_consume_stream(session_, stream.id_, bytes);
+  if (!stream.closed_) {
+    nghttp2_session_consume_stream(session_, stream.id_, stream.window_.debt().Pay(bytes));
+  }
   Dropped(bytes);
 }
 
 void H2ServerConnection::Dropped(size_t bytes) {
-  nghttp2_session_consume_connection(session_, bytes);
+  nghttp2_session_consume_connection(session_, windows_.debt().Pay(bytes));
   http::ReleaseH2Connection(session_, unread_, windows_);
 }
 
 void H2ServerConnection::TuneWindow(H2ServerStream& stream, size_t bytes) {
   if (session_ == nullptr || stream.closed_ || stream.body_ended_) return;
-  const int32_t by = stream.window_.Read(bytes, context_.loop.now(), stream_count_, windows_);
-  if (by != 0) http::ChangeH2Windows(session_, stream.id_, by);
+  http::ChangeH2Windows(
+      session_, stream.id_,
+      stream.window_.Read(bytes, context_.loop.now(), stream_count_, windows_));
 }
 
 ssize_t H2ServerConnection::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t length,

@@ -146,11 +146,15 @@ absl::StatusOr<http::BodyChunk> H2ServerStream::NextPiece() {
   if (!queue_.empty()) {
     chunk = queue_.Take();
     request_bytes_ += chunk.bytes.size();
+    chunk.end = body_ended_ && queue_.empty();
     connection_.Consumed(*this, chunk.bytes.size());
     connection_.TuneWindow(*this, chunk.bytes.size());
     connection_.Pump();
+    // Sending may have ended the stream, and dropped what was behind this piece.
+    if (scope_.requested()) return scope_.reason();
+  } else {
+    chunk.end = body_ended_;
   }
-  chunk.end = body_ended_ && queue_.empty();
   if (chunk.end) chunk.trailers = trailers_;
   return chunk;
 }

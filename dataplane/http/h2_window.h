@@ -12,6 +12,31 @@
 
 namespace portico::http {
 
+// What a peer was allowed to send and is to lose. nghttp2 makes a window smaller, but goes on to give
+// back all that is read; so of what is read next, as much is kept from it. Bytes.
+class H2Debt {
+ public:
+  // `read` bytes: how many of them nghttp2 is to know of.
+  size_t Pay(size_t read);
+  int32_t owed() const { return owed_; }
+
+ private:
+  friend class H2Window;
+  // The window changes by this much. Returns how much of what was kept from nghttp2 it must
+  // know of now: when the window grows again, it takes the peer for having had as much.
+  int32_t Change(int32_t by);
+
+  int32_t reduced_ = 0;  // As nghttp2 has it.
+  int32_t owed_ = 0;     // Of that, not paid yet.
+};
+
+// How windows are to change.
+struct H2WindowChange {
+  int32_t by = 0;
+  // Bytes that nghttp2 is to take for read now, of the stream and of the connection.
+  int32_t read_of_stream = 0, read_of_connection = 0;
+};
+
 // Of one connection: how far the windows of its streams may grow. What a stream's window grows by,
 // the connection's grows by as well, so that one which has grown, and whose reader then stops,
 // takes nothing of what the others share.
@@ -30,8 +55,9 @@ class H2Windows {
   int32_t first() const { return first_; }
   // By how much windows are larger than at first, all streams together.
   int32_t grown() const { return grown_; }
-  // What the peer was once allowed to send, and is to lose as it sends it.
-  int32_t reduced() const { return reduced_; }
+  // Of what is read on all of them.
+  H2Debt& debt() { return debt_; }
+  const H2Debt& debt() const { return debt_; }
 
  private:
   friend class H2Window;
@@ -46,7 +72,7 @@ class H2Windows {
   const bool* const scarce_;
 
   int32_t grown_ = 0;
-  int32_t reduced_ = 0;
+  H2Debt debt_;
 };
 
 // Of one stream. The receiver cannot see whether its window is what the sender waits for. But if
@@ -62,28 +88,30 @@ class H2Window {
   // The reader has read all that there is, and wants more.
   void ReaderWaits() { waited_ = true; }
   // It has read `bytes`. `streams`: how many are open on the connection, of whose windows `all`
-  // knows. Returns what the window is to change by.
-  int32_t Read(size_t bytes, base::MonotonicNanos now, uint32_t streams, H2Windows& all);
-  // The stream has ended, and what was received on it is read or dropped. Returns what the
-  // connection's window is to change by.
-  int32_t End(H2Windows& all);
+  // knows.
+  H2WindowChange Read(size_t bytes, base::MonotonicNanos now, uint32_t streams, H2Windows& all);
+  // The stream has ended, and what was received on it is read or dropped. What the connection's
+  // window is to change by.
+  H2WindowChange End(H2Windows& all);
 
   // By how much it is larger than at first.
   int32_t grown() const { return grown_; }
+  H2Debt& debt() { return debt_; }
 
  private:
-  int32_t Change(int32_t by, H2Windows& all);
+  H2WindowChange Change(int32_t by, H2Windows& all);
 
   base::MonotonicNanos began_ = 0;  // With the window that passes now; 0: nothing was read.
   int32_t passed_ = 0;              // Of that window.
   int32_t grown_ = 0;
   bool waited_ = false;  // The reader has, for that window.
+  H2Debt debt_;
 };
 
 // Changes the windows of a stream and of its connection. 0: only the connection's.
-void ChangeH2Windows(nghttp2_session* session, int32_t stream, int32_t by);
+void ChangeH2Windows(nghttp2_session* session, int32_t stream, const H2WindowChange& change);
 
-// After nghttp2_session_consume(): lets the peer send as much as was read, if it can hardly send
+// After bytes were received or consumed: lets the peer send as much as was read, if it can hardly send
 // anything else. nghttp2 alone waits for half of the window, and if more than that lies in streams
 // that nobody reads, the others would wait for ever. `unread`: what was received, on all streams,
 // and not consumed.

@@ -90,10 +90,34 @@ TEST_F(H2WindowTest, GoesBackWhenItIsNotNeeded) {
 TEST_F(H2WindowTest, GoesBackAtOnceWithoutMemory) {
   for (int i = 0; i < 4; ++i) Pass(window_, 0);
   scarce_ = true;
-  EXPECT_EQ(window_.Read(1, now_, 1, all_), -(960 << 10));
+  EXPECT_EQ(window_.Read(1, now_, 1, all_).by, -(960 << 10));
   EXPECT_EQ(window_.grown(), 0);
   scarce_ = false;
   EXPECT_EQ(Pass(window_, 0), 128 << 10);
+}
+
+TEST_F(H2WindowTest, WhatWasTakenBackIsKeptFromTheNextBytes) {
+  for (int i = 0; i < 4; ++i) Pass(window_, 0);
+  scarce_ = true;
+  window_.Read(1, now_, 1, all_);
+  constexpr int32_t kTaken = 960 << 10;
+  EXPECT_EQ(window_.debt().owed(), kTaken);
+  EXPECT_EQ(all_.debt().owed(), kTaken);
+  // Nothing goes back until as much is read; of the connection, on whatever stream.
+  EXPECT_EQ(window_.debt().Pay(900 << 10), 0u);
+  EXPECT_EQ(all_.debt().Pay(500 << 10), 0u);
+  // It grows again: nghttp2 gives the peer nothing new for that, so what is still owed is forgiven
+  // first, and what was paid counts as read.
+  scarce_ = false;
+  window_.ReaderWaits();
+  window_.Read(32 << 10, now_, 1, all_);
+  const H2WindowChange change = window_.Read(32 << 10, now_, 1, all_);
+  EXPECT_EQ(change.by, 64 << 10);
+  EXPECT_EQ(change.read_of_stream, 4 << 10);
+  EXPECT_EQ(change.read_of_connection, 0);
+  EXPECT_EQ(window_.debt().owed(), 0);
+  EXPECT_EQ(window_.debt().Pay(7), 7u);
+  EXPECT_EQ(all_.debt().owed(), kTaken - (500 << 10) - (64 << 10));
 }
 
 TEST_F(H2WindowTest, StreamsTogetherGrowByNoMoreThanTheConnectionMay) {

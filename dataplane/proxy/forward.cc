@@ -314,6 +314,8 @@ Task<bool> UploadWhatIsKept(Attempt& attempt) {
   Exchange& x = attempt.x;
   std::optional<Exchange::EarlyPiece>& early = x.Own().early;
   while (!x.body_spent) {
+    // Nobody would end the wait.
+    if (attempt.download_done) co_return false;
     if (!early.has_value()) {
       early.emplace(x.loop());
       early->reading.Spawn(ReadEarlyPiece(x, *early));

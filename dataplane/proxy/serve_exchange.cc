@@ -24,7 +24,9 @@ using snapshot::LocalReply;
 // Everything between the head and the upstream. Never waits.
 std::optional<LocalReply> Prepare(Exchange& x) {
   http::RequestHead& request = x.request();
-  x.grpc = GrpcOfRequest(request.headers);
+  // A tunnel is none, whatever its handshake says: a status of 200 would open it.
+  if (request.upgrade.empty()) [[likely]]
+    x.grpc = GrpcOfRequest(request.headers);
   if (x.listener == nullptr) {
     x.request_id = MakeRequestId(x.worker.random, x.arena());
     return LocalReply{503, "listener_removed", "the configuration no longer has this listener"};
@@ -180,7 +182,7 @@ Task<void> Proxy::ServeError(http::ServerStream& stream, const http::ConnectionI
   // The connection has told its observer, which counts protocol errors.
   Exchange x(worker_, stream, connection);
   x.request_id = MakeRequestId(worker_.random, x.arena());
-  x.grpc = GrpcOfRequest(x.request().headers);
+  if (x.request().upgrade.empty()) x.grpc = GrpcOfRequest(x.request().headers);
   const LocalReply reply{status, reason, "the request is not valid HTTP or exceeds a limit"};
   co_await ReplyLocally(x, reply);
   RecordExchange(x);

@@ -48,7 +48,7 @@ struct H2ClientCallbacks {
   static int OnDataChunk(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data,
                          size_t size, void* user) {
     H2ClientConnection& connection = Connection(user);
-    nghttp2_session_consume_connection(session, size);
+    nghttp2_session_consume_connection(session, connection.ConsumedOfConnection(size));
     if (H2ClientStream* stream = Stream(session, id); stream != nullptr) {
       stream->OnData(*connection.input_, {reinterpret_cast<const char*>(data), size});
     }

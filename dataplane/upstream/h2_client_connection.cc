@@ -122,9 +122,7 @@ void H2ClientConnection::EndStream(http::ClientStream* ended) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream->id(), NGHTTP2_CANCEL);
     ScheduleFlush();
   }
-  if (const int32_t by = stream->window().End(windows_); by != 0) {
-    http::ChangeH2Windows(session_, 0, by);
-  }
+  http::ChangeH2Windows(session_, 0, stream->window().End(windows_));
   std::swap(streams_[index], streams_.back());
   streams_[index]->index = index;
   streams_.pop_back();
@@ -132,8 +130,7 @@ void H2ClientConnection::EndStream(http::ClientStream* ended) {
 }
 
 void H2ClientConnection::TuneWindow(http::H2Window& window, int32_t id, size_t bytes) {
-  const int32_t by = window.Read(bytes, loop_.now(), open_streams(), windows_);
-  if (by != 0) http::ChangeH2Windows(session_, id, by);
+  http::ChangeH2Windows(session_, id, window.Read(bytes, loop_.now(), open_streams(), windows_));
 }
 
 void H2ClientConnection::Drain() {

@@ -43,6 +43,8 @@ class H2ClientConnection final : public ClientConnection {
   nghttp2_session* session() { return session_; }
   // The reader of the stream `id`, whose window this is, has read `bytes`: see http/h2_window.h.
   void TuneWindow(http::H2Window& window, int32_t id, size_t bytes);
+  // Of `bytes` that were received: what the connection's window is to be given back.
+  size_t ConsumedOfConnection(size_t bytes) { return windows_.debt().Pay(bytes); }
   // Frames wait to be written: gathered, and sent in this turn of the loop.
   void ScheduleFlush();
   // Whether the peer has said what it allows.

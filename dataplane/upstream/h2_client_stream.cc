@@ -337,7 +337,8 @@ absl::StatusOr<http::BodyChunk> H2ClientStream::EndReadBody() {
     chunk.bytes = piece.bytes;
     chunk.owner = std::move(piece.owner);
     if (id_ != 0 && !remote_end_) {
-      nghttp2_session_consume_stream(connection_.session(), id_, chunk.bytes.size());
+      nghttp2_session_consume_stream(connection_.session(), id_,
+                                     window_.debt().Pay(chunk.bytes.size()));
       connection_.TuneWindow(window_, id_, chunk.bytes.size());
       connection_.ScheduleFlush();
     }

@@ -77,12 +77,12 @@ class Upstream(TcpServer):
 class Client:
     """A connection, and one stream of it that asks for a tunnel."""
 
-    def __init__(self, address, path):
+    def __init__(self, address, path, *more):
         self.socket = socket.create_connection(address, timeout=20)
         self.file = self.socket.makefile("rb")
         block = b"".join(h2.literal(name, value) for name, value in (
             (b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", b"http"), (b":path", path),
-            (b":authority", b"test"), (b"sec-websocket-version", b"13"), (b"sec-websocket-protocol", b"chat")))
+            (b":authority", b"test"), (b"sec-websocket-version", b"13"), (b"sec-websocket-protocol", b"chat"), *more))
         self.socket.sendall(h2.PREFACE + h2.settings() + h2.headers(1, block, end_stream=False))
 
     def get(self, stream, path):
@@ -134,8 +134,8 @@ class WebSocketOverHttp2Test(unittest.TestCase):
         cls.proxy = cls.fleet.proxy("p1", config=config, workers=1)
         cls.proxy.wait_ready()
 
-    def ask(self, path):
-        client = Client(self.proxy.listener(), path)
+    def ask(self, path, *more):
+        client = Client(self.proxy.listener(), path, *more)
         self.addCleanup(client.close)
         return client
 
@@ -198,6 +198,13 @@ class WebSocketOverHttp2Test(unittest.TestCase):
         # The connection goes on, and the route as ever.
         client.get(3, b"/own")
         self.assertEqual(client.answer(3), (STATUS_200, b"own"))
+
+    def test_a_handshake_that_calls_itself_grpc_is_none(self):
+        """As gRPC its refusal would have the status 200, which opens a tunnel."""
+        client = self.ask(b"/own", (b"content-type", b"application/grpc"))
+        first, body = client.answer()
+        self.assertNotEqual(first, STATUS_200)
+        self.assertIn(b'"reason": "connect_not_supported"', body)
 
     def test_a_route_whose_own_answer_is_no_2xx_gives_it(self):
         client = self.ask(b"/gone")
