@@ -1,6 +1,7 @@
 // Snapshots as workers use them: matched by several threads while new ones are
 // built and old ones are let go; and what a small change costs in a large set.
 #include <atomic>
+#include <latch>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -66,10 +67,12 @@ TEST(SnapshotSharingTest, WorkersMatchWhileRevisionsChange) {
   publish(1);
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> matched{0};
+  // On a busy machine all revisions could be over before a thread has run.
+  std::latch at_work(kWorkers);
   std::vector<std::thread> workers;
   for (int w = 0; w < kWorkers; ++w) {
     workers.emplace_back([&] {
-      while (!stop.load()) {
+      for (bool first = true; !stop.load(); first = false) {
         std::shared_ptr<const Snapshot> pinned;
         {
           const std::lock_guard<std::mutex> lock(mutex);
@@ -86,9 +89,11 @@ TEST(SnapshotSharingTest, WorkersMatchWhileRevisionsChange) {
           if (route == nullptr || route->name() != "route-" + std::to_string(i)) continue;
           matched.fetch_add(route->upstream->endpoints.size());
         }
+        if (first) at_work.count_down();
       }
     });
   }
+  at_work.wait();
   for (uint64_t revision = 2; revision < 2 + kRevisions; ++revision) {
     const auto number = static_cast<int>(revision);
     if (revision % 3 == 0) set[{"Upstream", "app"}] = Upstream(9000 + number);
