@@ -15,11 +15,16 @@ struct PeerCertificate {
   std::vector<std::string> dns_names;  // Subject alternative names.
   std::vector<std::string> uris;
 
-  // Whom it names, as policies and logs say it: the first URI, or else the first DNS name, or else
-  // the subject. Outlives renewals, unlike the fingerprint.
-  std::string_view Identity() const {
+  // The first URI, or else the first DNS name, or else empty.
+  std::string_view AlternativeName() const {
     if (!uris.empty()) return uris.front();
-    return dns_names.empty() ? std::string_view(subject) : std::string_view(dns_names.front());
+    return dns_names.empty() ? std::string_view() : std::string_view(dns_names.front());
+  }
+  // Whom it names, as policies and logs say it: that, or else the subject. Outlives renewals,
+  // unlike the fingerprint.
+  std::string_view Identity() const {
+    const std::string_view name = AlternativeName();
+    return name.empty() ? std::string_view(subject) : name;
   }
 };
 

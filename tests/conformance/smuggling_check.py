@@ -18,15 +18,7 @@ from tests.conformance.verdicts import Verdicts
 from tests.support import fleet as support
 from tests.support.http_client import Closed, Connection
 
-CONFIG = """
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0", access_log: requests}}
----
-kind: AccessLog
-name: requests
-spec: {{path: "{folder}/access.log"}}
----
+CONFIG = support.LOGGED_LISTENER + """
 kind: Upstream
 name: server
 spec: {{endpoints: [{{address: "{endpoint}"}}], outlier_detection: {{disabled: true}}}}

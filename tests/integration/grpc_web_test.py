@@ -11,15 +11,7 @@ from tests.support import fleet as support
 from tests.support.http_client import Connection
 from tests.support.tcp_server import TcpServer, read_head
 
-CONFIG = """
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0", access_log: requests}}
----
-kind: AccessLog
-name: requests
-spec: {{path: "{folder}/access.log"}}
----
+CONFIG = support.LOGGED_LISTENER + """
 kind: Upstream
 name: services
 spec: {{endpoints: [{{address: "{endpoint}"}}], outlier_detection: {{disabled: true}}}}

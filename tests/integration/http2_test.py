@@ -14,15 +14,7 @@ import unittest
 from tests.support import bodies
 from tests.support import fleet as support
 
-CONFIG = """
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0", access_log: requests}}
----
-kind: AccessLog
-name: requests
-spec: {{path: "{folder}/access.log"}}
----
+CONFIG = support.LOGGED_LISTENER + """
 kind: Upstream
 name: echo
 spec: {{endpoints: [{{address: "{endpoint}"}}]}}

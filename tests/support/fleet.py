@@ -46,6 +46,18 @@ spec: {{match: {{path: {{prefix: /}}}}, upstreams: [{{name: echo}}], timeout: {t
 """
 
 
+# The beginning of many a configuration, for str.format(): a listener whose access log Fleet.access_log() reads.
+LOGGED_LISTENER = """kind: Listener
+name: http
+spec: {{address: "127.0.0.1:0", access_log: requests}}
+---
+kind: AccessLog
+name: requests
+spec: {{path: "{folder}/access.log"}}
+---
+"""
+
+
 def one_route(endpoint, timeout="15s"):
     """Resources that send every request to one endpoint."""
     return ONE_ROUTE.format(endpoint=endpoint, timeout=timeout)

@@ -26,8 +26,7 @@ std::string_view TlsValue(api::HeaderVariable variable, const net::TlsInfo* tls)
   const net::PeerCertificate& certificate = tls->peer_certificate;
   if (variable == Variable::kTlsClientFingerprint) return certificate.fingerprint;
   if (variable == Variable::kTlsClientSubject) return certificate.subject;
-  if (!certificate.uris.empty()) return certificate.uris.front();
-  return certificate.dns_names.empty() ? std::string_view() : certificate.dns_names.front();
+  return certificate.AlternativeName();
 }
 
 std::string_view RawValue(const api::HeaderPart& part, const snapshot::PolicyContext& context) {

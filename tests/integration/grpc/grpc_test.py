@@ -10,15 +10,7 @@ from tests.support import fleet as support
 from tests.support import tls_files
 from tests.support.http_client import fetch
 
-CONFIG = """
-kind: Listener
-name: http
-spec: {{address: "127.0.0.1:0", access_log: requests}}
----
-kind: AccessLog
-name: requests
-spec: {{path: "{folder}/access.log"}}
----
+CONFIG = support.LOGGED_LISTENER + """
 kind: Upstream
 name: talk
 spec: {{endpoints: [{{address: "{endpoint}"}}], protocol: http2{upstream_tls}, outlier_detection: {{disabled: true}}}}
